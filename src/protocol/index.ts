@@ -1,0 +1,13 @@
+export { type Address, ID_PATTERN, parseAddress } from "./address.ts";
+export { CATALOGUE } from "./catalogue.ts";
+export { BosunError, type ErrorBody, type ErrorCode, exitCodeOf, type SourcePlace, toErrorBody } from "./error.ts";
+export type { Event, EventType, StoredEvent } from "./event.ts";
+export type { Cancel, ClientFrame, Hello, Request, ServerFrame } from "./frames.ts";
+export { MAX_FRAME_BYTES, WIRE_VERSION } from "./frames.ts";
+export * from "./message.ts";
+export type { InputOf, Operation, OutputOf, Role } from "./operation.ts";
+export type * from "./plan.ts";
+export * from "./room.ts";
+export * from "./session.ts";
+export { sanitise } from "./text.ts";
+export * from "./view.ts";

@@ -1,0 +1,123 @@
+/**
+ * The floor plan after reading, checking and expanding: every `each` multiplied out, every default filled in, every name
+ * formatted. Plain data, in the order of the file; what reconcile compares with the world.
+ */
+export interface Plan {
+  version: 1;
+  town: string;
+  /** Absolute path of the file; relative paths inside it start from its folder. */
+  file: string;
+  /** SHA-256 of the text (with includes), hex. */
+  digest: string;
+  about: { purpose?: string; author?: string; since?: string; because?: string };
+  names: { preset: string; templates: Record<string, string>; legacy: "accept" | "refuse" };
+  tmux: { socket: string; config: string | null; size: { columns: number; rows: number } };
+  rooms: PlanRoom[];
+  sessions: PlanSession[];
+  rigs: { id: string; about: string; path: string | null; prefix: string | null }[];
+  users: PlanUser[];
+  groups: Record<string, string[]>;
+  services: { id: string; spec: Record<string, unknown> }[];
+  jobs: { id: string; spec: Record<string, unknown> }[];
+  alerts: Record<string, unknown>;
+  hosts: Record<string, unknown>;
+}
+
+export interface PlanRoom {
+  id: string;
+  about: string;
+  /** Whichever bound is reached first; null = unbounded. */
+  keep: { ageMs: number | null; count: number | null };
+  /** Absolute path of the mirror, or null. Rotated at `rotateBytes`, `rotateKeep` old files kept. */
+  jsonl: { path: string; rotateBytes: number; rotateKeep: number } | null;
+  sources: PlanSource[];
+  /** Members only; null = everybody of the town. */
+  private: string[] | null;
+}
+
+/** Where lines come from besides `say`. */
+export type PlanSource =
+  /** Lines of a session's pane output matching `pattern` (a regular expression; group 1, or the whole match, is the text). */
+  | { kind: "pane"; session: string; agent: string | null; pattern: string; level: string | null; tags: string[] }
+  /** Lines appended to a JSONL file; `msg` or `content` is the text. */
+  | { kind: "jsonl"; path: string; from: string | null }
+  /** Lines of other rooms at this level or with these tags are repeated here (alerts across rooms). */
+  | { kind: "rooms"; rooms: string[]; level: string | null; tags: string[] };
+
+export interface PlanAgent {
+  id: string;
+  type: string;
+  profile: string | null;
+  capabilities: string[];
+  user: string | null;
+  /** How `ask` reaches it; `auto` = socket when the agent listens there, then FIFO, then typed text. */
+  ask: "auto" | "socket" | "fifo" | "keys" | "broker";
+}
+
+export interface PlanPane {
+  title: string;
+  /** Given to `shell -c` as the pane's process; null = an interactive shell. */
+  run: string | null;
+  cwd: string;
+  env: Record<string, string>;
+  agent: PlanAgent | null;
+  /** Panes of views: what bosun itself runs here. */
+  face: PaneFace | null;
+}
+
+export type PaneFace =
+  | { kind: "feed"; rooms: string[]; agent: string[]; tag: string[]; level: string | null; last: number }
+  | { kind: "command" }
+  | { kind: "link"; target: string }
+  | { kind: "review"; room: string };
+
+export interface PlanWindow {
+  name: string;
+  /** A tmux layout name or layout string; null = tmux's own. */
+  layout: string | null;
+  panes: PlanPane[];
+  job: Record<string, unknown> | null;
+}
+
+export type RestartPolicy = "always" | "on-failure" | "never";
+
+export interface PlanSession {
+  /** Unique in the town: `mayor`, `gastown/witness`, `agents-spx`, `view/steve`. Never changes while the session lives. */
+  id: string;
+  /** The tmux session name, after the scheme. */
+  name: string;
+  kind: "agents" | "view" | "chat";
+  about: string;
+  role: string | null;
+  rig: string | null;
+  /** Crew or polecat name; user of a view. */
+  member: string | null;
+  room: string | null;
+  headless: boolean;
+  protect: boolean;
+  access: string[] | null;
+  start: "boot" | "manual" | "schedule";
+  restart: { policy: RestartPolicy; spec: Record<string, unknown> };
+  health: Record<string, unknown> | null;
+  chapter: Record<string, unknown> | null;
+  chat: Record<string, unknown> | null;
+  after: string[];
+  host: string | null;
+  worktree: boolean;
+  shell: string;
+  windows: PlanWindow[];
+  /**
+   * SHA-256 (first 16 hex digits) over everything that shapes the running session: windows, panes, commands, env, cwd. A
+   * running session whose mark differs has drifted. `about`, restart and access rules are not part of it.
+   */
+  shape: string;
+  /** Where the entry stands in the file. */
+  at: { line: number; column: number };
+}
+
+export interface PlanUser {
+  id: string;
+  role: "viewer" | "operator" | "admin";
+  /** Id of the view session, or null for a user without one. */
+  view: string | null;
+}

@@ -86,7 +86,7 @@ test("no circle of imports, types included", () => {
 
 test("only its own room runs tmux, holds SQL or opens ports", () => {
   const rules: [RegExp, RegExp][] = [
-    [/node:sqlite/, /^coordinator\/log\/|^coordinator\/\w+\/(projection|store)\.ts$|^main\//],
+    [/node:sqlite/, /^coordinator\/log\/|^coordinator\/lock\.ts$|^coordinator\/\w+\/(projection|store)\.ts$|^main\//],
     [/createServer\(/, /^coordinator\/server\/|^main\//],
     [/@nats-io/, /^coordinator\/log\/nats|^coordinator\/server\/|^main\//],
   ];

@@ -33,6 +33,8 @@ const EXIT_CODES = {
   UNREACHABLE: 6,
   TMUX_MISSING: 6,
   TIMEOUT: 6,
+  /** No room on the disk: nothing was stored; the same command works again once there is space. */
+  DISK_FULL: 1,
   /** Stored bytes do not match their hash chain, or an event of an unknown kind was found. */
   LOG_DAMAGED: 1,
 } as const;

@@ -67,6 +67,35 @@ export interface MessageSent {
 
 export type EventType = Event["type"];
 
+/** The compiler refuses this record when a kind of event is missing from it or unknown. */
+const KNOWN: Record<EventType, true> = {
+  "coordinator.started": true,
+  "coordinator.stopped": true,
+  "plan.applied": true,
+  "session.wanted": true,
+  "session.started": true,
+  "session.exited": true,
+  "session.stopped": true,
+  "session.renamed": true,
+  "session.unknown": true,
+  "pane.exited": true,
+  "pane.respawned": true,
+  "view.layout": true,
+  "view.shared": true,
+  "view.unshared": true,
+  "credential.issued": true,
+  "credential.revoked": true,
+  "message.sent": true,
+  "delivery.presented": true,
+  "delivery.acked": true,
+  "ask.asked": true,
+  "ask.answered": true,
+  "ask.failed": true,
+};
+
+/** Every kind of event this version writes and understands. */
+export const EVENT_TYPES = Object.keys(KNOWN) as readonly EventType[];
+
 /** An event as the log holds it. */
 export interface StoredEvent {
   /** 1, 2, 3 … without gaps. */

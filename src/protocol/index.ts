@@ -1,10 +1,11 @@
-export { type Address, ID_PATTERN, parseAddress } from "./address.ts";
 export { CATALOGUE } from "./catalogue.ts";
 export { BosunError, type ErrorBody, type ErrorCode, exitCodeOf, type SourcePlace, toErrorBody } from "./error.ts";
 export type { Event, EventType, StoredEvent } from "./event.ts";
 export type { Cancel, ClientFrame, Hello, Request, ServerFrame } from "./frames.ts";
 export { MAX_FRAME_BYTES, WIRE_VERSION } from "./frames.ts";
+export { ID_PATTERN } from "./id.ts";
 export * from "./message.ts";
+export * from "./names.ts";
 export type { InputOf, Operation, OutputOf, Role } from "./operation.ts";
 export type * from "./plan.ts";
 export * from "./room.ts";

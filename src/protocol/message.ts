@@ -76,7 +76,7 @@ export const askAgent = defineOperation({
   name: "ask.send",
   summary: "Ask an agent and wait for its answer",
   effect: "write",
-  role: "agent",
+  role: "viewer",
   input: z.strictObject({
     agent: z.string().describe("agent id, its first part, or room/agent"),
     text: z.string(),

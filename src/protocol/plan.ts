@@ -21,6 +21,8 @@ export interface Plan {
   jobs: { id: string; spec: Record<string, unknown> }[];
   alerts: Record<string, unknown>;
   hosts: Record<string, unknown>;
+  /** NATS server for agents reached over a broker, or null. */
+  broker: string | null;
 }
 
 export interface PlanRoom {
@@ -120,4 +122,29 @@ export interface PlanUser {
   role: "viewer" | "operator" | "admin";
   /** Id of the view session, or null for a user without one. */
   view: string | null;
+}
+
+/** An agent of the plan and its place: `slot` is `<window index>.<pane index>`, the mark its pane carries in tmux. */
+export interface PlacedAgent {
+  agent: PlanAgent;
+  session: PlanSession;
+  slot: string;
+}
+
+export function agentsOf(sessions: readonly PlanSession[]): PlacedAgent[] {
+  return sessions.flatMap((session) =>
+    session.windows.flatMap((window, w) =>
+      window.panes.flatMap((pane, p) => (pane.agent ? [{ agent: pane.agent, session, slot: `${w}.${p}` }] : [])),
+    ),
+  );
+}
+
+/** The agent in that place of the session, or null. */
+export function agentAt(session: PlanSession | undefined, slot: string | null): string | null {
+  return paneAt(session, slot)?.agent?.id ?? null;
+}
+
+export function paneAt(session: PlanSession | undefined, slot: string | null): PlanPane | null {
+  const [window, pane] = (slot ?? "").split(".").map(Number);
+  return session?.windows[window ?? -1]?.panes[pane ?? -1] ?? null;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Id } from "./address.ts";
+import { Id } from "./id-schema.ts";
 import { defineOperation } from "./operation.ts";
 
 /** How loud a line is; the order is ascending. */

@@ -94,7 +94,7 @@ export const townStatus = defineOperation({
 
 /** One step from the world to the plan. `destructive` ends a process that runs. */
 export const Step = z.strictObject({
-  do: z.enum(["create", "adopt", "rename", "restart", "respawn", "start-pane", "stop", "none"]),
+  do: z.enum(["create", "adopt", "rename", "restart", "respawn", "stop", "none"]),
   session: z.string(),
   name: z.string(),
   why: z.string(),
@@ -185,6 +185,21 @@ export const sessionLogs = defineOperation({
   }),
   streams: z.looseObject({ pane: z.string(), text: z.string() }),
   output: z.looseObject({ panes: z.array(z.looseObject({ id: z.string(), title: z.string(), text: z.string() })) }),
+  errors: ["UNKNOWN_SESSION"],
+});
+
+/** The raw bytes a pane writes from now on, for a copy of it somewhere else. They are not safe to show without a terminal. */
+export const sessionOutput = defineOperation({
+  name: "session.output",
+  summary: "Follow the raw output of one pane",
+  effect: "read",
+  role: "viewer",
+  input: z.strictObject({
+    session: z.string(),
+    pane: z.string().optional().describe("pane title, slot or tmux id; default the first"),
+  }),
+  output: z.looseObject({ pane: z.string() }),
+  streams: z.strictObject({ base64: z.string() }),
   errors: ["UNKNOWN_SESSION"],
 });
 

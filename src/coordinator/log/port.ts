@@ -1,34 +1,42 @@
 import type { Event, StoredEvent } from "../../protocol/event.ts";
 
 /**
- * The ordered, durable list of facts of one town. Four calls; every driver passes the conformance suite beside this file,
- * and nothing above the ledger knows which driver it has.
+ * The ordered, durable list of facts of one town. Four calls (and `head`, `close`); every driver passes the conformance
+ * suite beside this file, and nothing above the ledger knows which driver it has.
  */
 export interface Log {
   /**
-   * Adds the entries in order, all or none, and resolves when they are durable: after a power cut they are there. `expect`
-   * is the position the caller believes is the last; another one rejects with CONFLICT and adds nothing.
+   * Calls `prepare` with the head, adds the entries it returns in order, all or none, and resolves when they are durable:
+   * after a power cut they are there. `prepare` runs synchronously, in the transaction that makes the entries durable where
+   * the driver keeps its rows beside the views; if it throws, or the entries cannot be stored, its writes there are undone.
    *
-   * `apply` runs with the stored entries before they become durable, in the same transaction where the driver keeps its
-   * rows beside the views; if it throws, nothing is added.
+   * Rejects with CONFLICT and adds nothing when the entries do not continue the head, DISK_FULL or FAILED when they cannot
+   * be made durable. An empty list is no write and resolves.
    */
-  append(entries: Draft[], expect: number, apply: (stored: StoredEvent[]) => void): Promise<StoredEvent[]>;
+  append(prepare: (head: Head) => StoredEvent[]): Promise<void>;
   /** Entries after `position` (0 = from the start), at most `limit`, in order. */
   read(position: number, limit: number): StoredEvent[];
-  /** Called for every entry after it became durable, in order. Returns the unsubscribe. */
+  /**
+   * Calls `listener` for every entry after it became durable, in order, until the returned function is called. A listener
+   * that throws misses that entry; the others do not.
+   */
   tail(listener: (entry: StoredEvent) => void): () => void;
-  /** Forgets entries up to and including `position`, which must lie in an archived stretch; the hash chain goes on. */
+  /** Forgets entries up to and including `position`, at most the head; the hash chain goes on from there. */
   truncate(position: number): void;
-  /** Position and hash of the last entry; position 0 and GENESIS when empty. */
-  head(): { position: number; hash: string };
+  /** The last entry; position 0 and GENESIS when there never was one. */
+  head(): Head;
   close(): void;
 }
 
+export interface Head {
+  position: number;
+  /** Hex SHA-256. */
+  hash: string;
+}
+
+/** A fact before it has its place. */
 export interface Draft {
   atMs: number;
   actor: string;
   event: Event;
 }
-
-/** The hash before the first entry. */
-export const GENESIS = "0".repeat(64);

@@ -36,6 +36,8 @@ export interface TmuxWindow {
   layout: string;
   columns: number;
   rows: number;
+  /** Plan id of the session the window was born in, or null for one somebody else made. */
+  home: string | null;
   /** In how many sessions the window hangs. */
   linked: number;
   panes: TmuxPane[];
@@ -50,7 +52,6 @@ export interface TmuxPane {
   /** `exit 7` or `signal 9`, only while dead. */
   exit: string | null;
   title: string;
-  command: string;
   inMode: boolean;
 }
 
@@ -68,6 +69,8 @@ export interface SessionBirth {
 }
 
 export interface PaneBirth {
+  /** Declared place, as in `TmuxPane.slot`. */
+  slot: string;
   title: string;
   /** Program and arguments, run as the pane's own process, never typed. */
   argv: string[];
@@ -108,7 +111,7 @@ export interface Tmux {
    */
   stop(sessions: SessionId[], options?: { graceMs?: number }): Promise<SessionId[]>;
   /** Runs a new process in a dead pane's place (or a living one's, with `kill`), keeping pane, title and layout. */
-  respawn(pane: PaneId, birth: PaneBirth, options?: { kill?: boolean }): Promise<{ pid: number }>;
+  respawn(pane: PaneId, birth: PaneBirth, options?: { kill?: boolean }): Promise<void>;
   rename(session: SessionId, name: string): Promise<void>;
   /** Text of a pane: the screen and `historyLines` of scrollback above it, without attributes. */
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
@@ -122,7 +125,10 @@ export interface Tmux {
   unlinkWindow(window: WindowId, from: SessionId): Promise<void>;
   setLayout(window: WindowId, layout: string): Promise<void>;
   /** Adds a window to a running session and gives the new window's id. */
-  addWindow(session: SessionId, window: { name: string; index?: number; panes: PaneBirth[] }): Promise<WindowId>;
+  addWindow(
+    session: SessionId,
+    window: { name: string; index: number; pane: Omit<PaneBirth, "slot"> },
+  ): Promise<WindowId>;
   on(listener: (notice: TmuxNotice) => void): () => void;
   /** Leaves tmux; sessions go on. With `ownLast`: takes our control session and settings back. */
   close(): Promise<void>;

@@ -1,0 +1,165 @@
+import { createInterface } from "node:readline";
+import { type Connection, openConnection, readToken } from "../client/connection.ts";
+import { BosunError, toErrorBody } from "../protocol/error.ts";
+import { sanitise } from "../protocol/text.ts";
+import type { Invocation } from "./command.ts";
+import { nearRooms, printMail } from "./commands/message.ts";
+import { errorLines } from "./print-error.ts";
+
+interface PaneVerb {
+  args: string;
+  about: string;
+  run: (rest: string, pane: CommandPane) => Promise<void>;
+}
+
+const VERBS: Record<string, PaneVerb> = {
+  ask: {
+    args: "AGENT TEXT",
+    about: "ask an agent; the nearest of that name is meant",
+    async run(rest, pane) {
+      const [agent, ...words] = rest.split(/\s+/);
+      if (!agent || words.length === 0) throw usage("/ask needs an agent and a text", "/ask deacon status");
+      const connection = await pane.connection();
+      const answer = await connection.call("ask.send", {
+        agent,
+        text: words.join(" "),
+        ...(pane.near.length > 0 && { near: pane.near }),
+      });
+      pane.print(`${pane.style(`${answer.agent}:`, "bold")} ${sanitise(answer.answer)}`);
+      if (answer.also.length > 0) pane.print(pane.style(`also fits: ${answer.also.join(", ")}`, "dim"));
+    },
+  },
+  say: {
+    args: "ROOM TEXT",
+    about: "say a line in a room",
+    async run(rest, pane) {
+      const [room, ...words] = rest.split(/\s+/);
+      if (!room || words.length === 0) throw usage("/say needs a room and a text", "/say spx hello");
+      await pane.say(room, words.join(" "));
+    },
+  },
+  inbox: {
+    args: "",
+    about: "your mail",
+    async run(_rest, pane) {
+      const connection = await pane.connection();
+      printMail(pane.invocation, await connection.call("message.inbox", { unread: true }));
+    },
+  },
+  sessions: {
+    args: "",
+    about: "what runs",
+    async run(_rest, pane) {
+      const connection = await pane.connection();
+      const { sessions } = await connection.call("town.status", {});
+      for (const session of sessions)
+        pane.print(`${session.state.padEnd(9)} ${session.name}  ${session.agents.join(" ")}`);
+    },
+  },
+  rooms: {
+    args: "",
+    about: "the rooms, and how many lines each has",
+    async run(_rest, pane) {
+      const connection = await pane.connection();
+      const { rooms } = await connection.call("room.list", {});
+      for (const room of rooms)
+        pane.print(`${room.room.padEnd(16)} ${String(room.seq).padStart(7)}  ${sanitise(room.about)}`);
+    },
+  },
+  help: {
+    args: "",
+    about: "this text",
+    async run(_rest, pane) {
+      for (const [name, verb] of Object.entries(VERBS))
+        pane.print(`  ${`/${name} ${verb.args}`.padEnd(20)} ${verb.about}`);
+      pane.print(
+        `  ${"any other text".padEnd(20)} ${pane.near[0] ? `is said in ${pane.near[0]}` : "is not sent: no room is shown here"}`,
+      );
+    },
+  },
+};
+
+/** The command line of a view: questions to agents, words to rooms. It outlives restarts of the coordinator. */
+export class CommandPane {
+  readonly invocation: Invocation;
+  readonly near: string[] = nearRooms();
+  #connection: Connection | null = null;
+
+  constructor(invocation: Invocation) {
+    this.invocation = invocation;
+  }
+
+  style(text: string, style: "bold" | "dim"): string {
+    return this.invocation.out.style(text, style);
+  }
+
+  print(text: string): void {
+    this.invocation.out.line(text);
+  }
+
+  async connection(): Promise<Connection> {
+    if (this.#connection) return this.#connection;
+    const place = this.invocation.place();
+    const open = place.given
+      ? await openConnection(place.socket, readToken(place.tokenFile))
+      : await this.invocation.connect();
+    this.#connection = open;
+    void open.closed.then(() => {
+      if (this.#connection === open) this.#connection = null;
+    });
+    return open;
+  }
+
+  async say(room: string, text: string): Promise<void> {
+    const connection = await this.connection();
+    const said = await connection.call("room.post", { room, msg: text });
+    this.print(this.style(said.id, "dim"));
+  }
+
+  /** One typed line. An error is printed, never thrown: the pane stays. */
+  async take(line: string): Promise<void> {
+    try {
+      const found = /^\/(\S*)\s*(.*)$/s.exec(line);
+      if (!found) {
+        const [room] = this.near;
+        if (!room) throw usage("no room is shown here", "/say ROOM TEXT");
+        await this.say(room, line);
+        return;
+      }
+      const verb = VERBS[found[1]!];
+      if (!verb) throw usage(`there is no command /${found[1]}`, "/help");
+      await verb.run(found[2]!, this);
+    } catch (error) {
+      for (const text of errorLines(toErrorBody(error), this.invocation.out.style.bind(this.invocation.out)))
+        this.print(text);
+    }
+  }
+
+  /** Reads until the end of input or `/quit`. */
+  async run(): Promise<number> {
+    const { out } = this.invocation;
+    const terminal = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      prompt: "> ",
+      terminal: out.stdoutIsTerminal,
+      historySize: 500,
+    });
+    if (out.stdoutIsTerminal) this.print(this.style("/ask AGENT TEXT · /say ROOM TEXT · /help", "dim"));
+    terminal.prompt();
+    terminal.on("SIGINT", () => terminal.prompt());
+    for await (const typed of terminal) {
+      const line = typed.trim();
+      if (line === "/quit" || line === "/exit") break;
+      if (line !== "") await this.take(line);
+      terminal.prompt();
+    }
+    terminal.close();
+    this.#connection?.close();
+    return 0;
+  }
+}
+
+function usage(what: string, fix: string): BosunError {
+  return new BosunError({ code: "USAGE", what, fix });
+}

@@ -1,0 +1,67 @@
+import type { Connection } from "../client/connection.ts";
+import type { OperationName } from "../client/operations.gen.ts";
+import type { Place } from "../client/place.ts";
+import type { Output } from "./output.ts";
+
+export interface Flag {
+  /** One letter, typed with one dash. */
+  short?: string;
+  /** Placeholder of its value in help (`N`); without it the flag is a switch. */
+  value?: string;
+  /** May be given several times. */
+  many?: boolean;
+  /** The value may be left out: `--json` and `--json=a,b`. */
+  optionalValue?: boolean;
+  /** Help text; without it the description of the field of the command's operation with the flag's camelCase name. */
+  about?: string;
+}
+
+export type FlagValue = string | true | string[];
+
+export interface Command {
+  /** One or two words: `feed`, `view open`. */
+  name: string;
+  /** Other spellings. */
+  aliases?: string[];
+  /** What stands behind the name in help: `ROOM…`. */
+  args?: string;
+  group: "plan" | "look" | "session" | "room" | "message" | "keep" | "shell";
+  /** Operations it calls; help and tests read them. The first gives summary and flag texts. */
+  ops?: OperationName[];
+  summary?: string;
+  flags?: Record<string, Flag>;
+  examples?: string[];
+  /** Not shown in the overview. */
+  hidden?: boolean;
+  run(invocation: Invocation): Promise<number> | number;
+}
+
+/** One call of the program, after reading its arguments. */
+export interface Invocation {
+  args: string[];
+  /** Flags that were given, by long name. */
+  flags: Readonly<Record<string, FlagValue>>;
+  out: Output;
+  /** Folder of the bundles (`coordinator.js`, `plan.js`) and its parent (`presets/`, `examples/`). */
+  distFolder: string;
+  /** Which town is meant. Throws NOT_FOUND when nothing names one. */
+  place(): Place;
+  /** Connects, starting the coordinator when it does not run; with `start: false` that is UNREACHABLE instead. */
+  connect(options?: { start?: boolean }): Promise<Connection>;
+}
+
+/** A flag's value as text, or undefined. */
+export function textOf(invocation: Invocation, flag: string): string | undefined {
+  const value = invocation.flags[flag];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** All values of a flag that may be repeated. */
+export function listOf(invocation: Invocation, flag: string): string[] {
+  const value = invocation.flags[flag];
+  return Array.isArray(value) ? value : [];
+}
+
+export function isSet(invocation: Invocation, flag: string): boolean {
+  return invocation.flags[flag] !== undefined;
+}

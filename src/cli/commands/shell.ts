@@ -1,0 +1,152 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { BosunError, type ErrorBody } from "../../protocol/error.ts";
+import { usage } from "../arguments.ts";
+import { type Command, type Invocation, textOf } from "../command.ts";
+import { CommandPane } from "../command-pane.ts";
+
+const init: Command = {
+  name: "init",
+  group: "plan",
+  summary: "Write a floor plan with comments into this folder",
+  flags: { preset: { value: "NAME", about: "floor (default), per-instrument, per-user, gastown, ship or solo" } },
+  examples: ["bosun init", "bosun init --preset gastown"],
+  run(invocation) {
+    const folder = join(invocation.distFolder, "..", "presets");
+    const presets = readdirSync(folder).flatMap((name) => (name.endsWith(".yaml") ? [name.slice(0, -5)] : []));
+    const preset = textOf(invocation, "preset") ?? "floor";
+    if (!presets.includes(preset))
+      throw usage(`there is no preset ${preset}`, init, `the presets are ${presets.join(", ")}`);
+    const file = resolve(textOf(invocation, "file") ?? "floorplan.yaml");
+    if (existsSync(file)) {
+      throw new BosunError({
+        code: "CONFLICT",
+        what: `${file} exists`,
+        why: "init never overwrites a plan",
+        fix: "bosun check   tells whether it is right; -f OTHER.yaml writes another",
+      });
+    }
+    writeFileSync(file, readFileSync(join(folder, `${preset}.yaml`), "utf8"));
+    if (invocation.out.wish.json) invocation.out.json({ file, preset });
+    else {
+      invocation.out.line(`wrote ${file}`);
+      invocation.out.say("next  bosun up · bosun status · bosun plan show");
+    }
+    return 0;
+  },
+};
+
+const check: Command = {
+  name: "check",
+  args: "[FILE]",
+  group: "plan",
+  summary: "Read a floor plan and say what is wrong with it; nothing is started",
+  run(invocation) {
+    const file = invocation.args[0] ?? textOf(invocation, "file") ?? invocation.place().plan;
+    if (!file) throw new BosunError({ code: "NOT_FOUND", what: "there is no floor plan here", fix: "bosun init" });
+    const town = textOf(invocation, "town") ?? process.env.GT_TOWN_NAME ?? process.env.BOSUN_TOWN;
+    const plan = planTool(invocation, ["check", resolve(file), ...(town ? ["--town", town] : [])]) as {
+      town: string;
+      sessions: unknown[];
+      rooms: unknown[];
+      users: unknown[];
+    };
+    if (invocation.out.wish.json) invocation.out.json(plan);
+    else
+      invocation.out.line(
+        `${file} is right: town ${plan.town}, ${plan.sessions.length} sessions, ${plan.rooms.length} rooms, ${plan.users.length} users`,
+      );
+    return 0;
+  },
+};
+
+const importPlan: Command = {
+  name: "import",
+  args: "KIND FILE",
+  group: "plan",
+  summary: "Turn a tmuxp, tmuxinator or Procfile file into a floor plan, on standard output",
+  flags: { output: { short: "o", value: "FILE", about: "write it there" } },
+  examples: ["bosun import tmuxp dev.yaml > floorplan.yaml", "bosun import procfile Procfile -o floorplan.yaml"],
+  run(invocation) {
+    const [kind, file] = invocation.args;
+    if (kind === undefined || file === undefined)
+      throw usage("import needs a kind and a file", importPlan, "the kinds are tmuxp, tmuxinator and procfile");
+    const made = planTool(invocation, ["import", kind, file]) as {
+      yaml: string;
+      dropped: { key: string; line: number; why: string }[];
+    };
+    const target = textOf(invocation, "output");
+    if (target && existsSync(target))
+      throw new BosunError({
+        code: "CONFLICT",
+        what: `${target} exists`,
+        why: "import never overwrites",
+        fix: "choose another name",
+      });
+    if (target) writeFileSync(target, made.yaml);
+    if (invocation.out.wish.json) invocation.out.json(made);
+    else if (!target) invocation.out.write(made.yaml);
+    for (const { key, line, why } of made.dropped) invocation.out.say(`${file}:${line}: ${key} was left out: ${why}`);
+    return 0;
+  },
+};
+
+/** Reading YAML takes a parser this program does not carry: `plan.js` beside it does. */
+function planTool(invocation: Invocation, args: string[]): unknown {
+  const ran = spawnSync(process.execPath, [join(invocation.distFolder, "plan.js"), ...args], {
+    encoding: "utf8",
+    maxBuffer: 256 * 1_048_576,
+  });
+  const answer = parsed(ran.stdout);
+  if (answer && "ok" in answer) return answer.ok;
+  throw new BosunError(
+    answer?.error ?? { code: "FAILED", what: "the floor plan could not be read", why: ran.stderr.slice(-500) },
+  );
+}
+
+function parsed(text: string): { ok: unknown; error?: never } | { error: ErrorBody } | null {
+  try {
+    return JSON.parse(text) as { ok: unknown };
+  } catch {
+    // It died before it could say anything; its standard error tells.
+    return null;
+  }
+}
+
+const command: Command = {
+  name: "command",
+  group: "shell",
+  hidden: true,
+  summary: "The command line of a view",
+  run: (invocation) => new CommandPane(invocation).run(),
+};
+
+const demo: Command = {
+  name: "demo",
+  group: "shell",
+  summary:
+    "A trading floor on real prices for a minute, in a folder and a tmux server of its own; cleans up after itself",
+  flags: {
+    stay: { about: "leave it running and say how to look around" },
+    seconds: { value: "N", about: "how long (default 40)" },
+  },
+  run(invocation) {
+    const script = join(invocation.distFolder, "..", "examples", "trading-floor", "demo.ts");
+    if (!existsSync(script))
+      throw new BosunError({
+        code: "NOT_FOUND",
+        what: "the demo is not part of this installation",
+        fix: "run it from a checkout: bin/bosun demo",
+      });
+    const seconds = textOf(invocation, "seconds");
+    const args = [
+      script,
+      ...(seconds ? ["--seconds", seconds] : []),
+      ...("stay" in invocation.flags ? ["--stay"] : []),
+    ];
+    return spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
+  },
+};
+
+export const SHELL_COMMANDS = [init, check, importPlan, command, demo];

@@ -1,0 +1,114 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { startCoordinator } from "../client/autostart.ts";
+import { type Connection, openConnection, readToken } from "../client/connection.ts";
+import { findPlace, type Place } from "../client/place.ts";
+import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
+import { findCommand, parseArguments, usage } from "./arguments.ts";
+import type { Command, FlagValue, Invocation } from "./command.ts";
+import { KEEP_COMMANDS } from "./commands/keep.ts";
+import { MESSAGE_COMMANDS } from "./commands/message.ts";
+import { ROOM_COMMANDS } from "./commands/room.ts";
+import { SESSION_COMMANDS } from "./commands/session.ts";
+import { SHELL_COMMANDS } from "./commands/shell.ts";
+import { completion, helpOf, overview } from "./help.ts";
+import { Output } from "./output.ts";
+import { printError } from "./print-error.ts";
+
+export const COMMANDS: readonly Command[] = [
+  ...SESSION_COMMANDS,
+  ...KEEP_COMMANDS,
+  ...ROOM_COMMANDS,
+  ...MESSAGE_COMMANDS,
+  ...SHELL_COMMANDS,
+];
+
+/** Runs one command line and gives its exit code. `distFolder` holds this program and those it starts. */
+export async function run(argv: readonly string[], distFolder: string): Promise<number> {
+  let out = new Output({ json: false, fields: null, plain: false, quiet: false, colour: false });
+  try {
+    const [first, second] = argv;
+    if (first === "--version" || first === "version") return print(out, [versionOf(distFolder)]);
+    if (first === "help" || argv.length === 0) return help(argv.slice(1), out, distFolder);
+    if (first === "completion") return complete(second ?? "", out);
+    const { command, args, flags } = parseArguments(argv, COMMANDS);
+    out = new Output(wishOf(flags));
+    if (!command || "help" in flags) return command ? print(out, helpOf(command)) : help([], out, distFolder);
+    return await command.run(invocationOf(args, flags, out, distFolder));
+  } catch (error) {
+    const body = toErrorBody(error);
+    printError(body, out);
+    return exitCodeOf(body.code);
+  }
+}
+
+function print(out: Output, lines: string[]): number {
+  out.lines(lines);
+  return 0;
+}
+
+function help(words: readonly string[], out: Output, distFolder: string): number {
+  const name = words.join(" ");
+  if (name === "") return print(out, overview(COMMANDS, versionOf(distFolder)));
+  const command =
+    findCommand(name, COMMANDS) ??
+    COMMANDS.find((each) => each.name.startsWith(`${name} `)) ??
+    parseArguments([name], COMMANDS).command;
+  return print(out, command ? helpOf(command) : overview(COMMANDS, versionOf(distFolder)));
+}
+
+function complete(shell: string, out: Output): number {
+  const script = completion(shell, COMMANDS);
+  if (script === null) throw usage(`completion for "${shell}"`, null, "the shells are bash, zsh and fish");
+  out.write(script);
+  return 0;
+}
+
+function wishOf(flags: Record<string, FlagValue>) {
+  const { json } = flags;
+  const env = process.env;
+  const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "0";
+  const terminal = process.stdout.isTTY === true && env.TERM !== "dumb";
+  return {
+    json: json !== undefined,
+    fields: typeof json === "string" && json !== "" ? json.split(",") : null,
+    plain: "plain" in flags,
+    quiet: "quiet" in flags,
+    colour: !("no-color" in flags) && !env.NO_COLOR && (forced || terminal),
+  };
+}
+
+function invocationOf(args: string[], flags: Record<string, FlagValue>, out: Output, distFolder: string): Invocation {
+  let place: Place | null = null;
+  const where = (): Place => {
+    place ??= findPlace({ file: flags.file as string | undefined, town: flags.town as string | undefined });
+    return place;
+  };
+  return {
+    args,
+    flags,
+    out,
+    distFolder,
+    place: where,
+    connect: (options) => connect(where(), distFolder, options?.start ?? true),
+  };
+}
+
+/** A coordinator that is just leaving, or just coming, is met again a moment later. */
+const ATTEMPTS = 3;
+
+async function connect(place: Place, distFolder: string, start: boolean): Promise<Connection> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openConnection(place.socket, readToken(place.tokenFile));
+    } catch (error) {
+      const silent = error instanceof BosunError && error.code === "UNREACHABLE";
+      if (!silent || !start || place.given || attempt >= ATTEMPTS) throw error;
+      await startCoordinator(join(distFolder, "coordinator.js"), place);
+    }
+  }
+}
+
+function versionOf(distFolder: string): string {
+  return (JSON.parse(readFileSync(join(distFolder, "../package.json"), "utf8")) as { version: string }).version;
+}

@@ -1,0 +1,106 @@
+import { writeFileSync } from "node:fs";
+import type { Readable } from "node:stream";
+import { BosunError, type ErrorBody } from "../protocol/error.ts";
+import { townHome } from "./home.ts";
+import { type Place, rememberedPlaceFile } from "./place.ts";
+
+/** A cold start that opens a large log and takes over running sessions stays well below; past it something hangs. */
+const READY_WITHIN_MS = 30_000;
+
+/** What a coordinator says on file descriptor 3, one line, before it closes it. */
+type StartReport = { ready: true; pid: number; socket: string; already?: boolean } | { error: ErrorBody };
+
+/** Enough of a dying coordinator's last words for an error text. */
+const LAST_WORDS_CHARS = 2_000;
+
+/** The person's identity in tmux and in another session's name is not the coordinator's. */
+const NOT_INHERITED = [
+  "TMUX",
+  "TMUX_PANE",
+  "BOSUN_SOCKET",
+  "BOSUN_TOKEN_FILE",
+  "BOSUN_SESSION",
+  "BOSUN_EPOCH",
+  "BOSUN_AGENT",
+  "BOSUN_ROOM",
+  "BOSUN_NEAR",
+  "BOSUN_ASK_FIFO",
+];
+
+/**
+ * Starts the coordinator of `place` in the background and resolves when it answers. Rejects with what it reports (a broken
+ * floor plan: PLAN_INVALID, and nothing has changed), or UNREACHABLE with its last words. When two start at once, one wins
+ * and both resolve.
+ */
+export async function startCoordinator(program: string, place: Place): Promise<{ pid: number; already: boolean }> {
+  const { spawn } = await import("node:child_process");
+  const args = [program, "--town", place.town, "--from", place.from, "--root", place.root, "--home", place.home];
+  if (place.plan) args.push("--plan", place.plan);
+  if (place.tmuxSocket) args.push("--tmux-socket", place.tmuxSocket);
+  const env = { ...process.env };
+  for (const name of NOT_INHERITED) delete env[name];
+  const child = spawn(process.execPath, args, {
+    cwd: place.root,
+    env,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+  });
+  const pipes = [child.stdout, child.stderr, child.stdio[3]] as [Readable, Readable, Readable];
+  const gathered = pipes.map(() => "");
+  pipes.forEach((pipe, index) => {
+    pipe.setEncoding("utf8");
+    pipe.on("data", (text: string) => {
+      gathered[index] += text;
+    });
+    pipe.on("error", () => {});
+  });
+  try {
+    const report = await new Promise<StartReport | null>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(notStarted(place, "it did not get ready in time", "TIMEOUT")),
+        READY_WITHIN_MS,
+      );
+      const settle = (): void => {
+        clearTimeout(timer);
+        resolve(parseReport(gathered[2]!));
+      };
+      pipes[2].on("end", settle);
+      pipes[2].on("data", () => gathered[2]!.includes("\n") && settle());
+      child.on("error", (error) => reject(notStarted(place, error.message)));
+      child.on("close", settle);
+    });
+    if (report === null) throw notStarted(place, lastWords(gathered[1]! || gathered[0]!));
+    if ("error" in report) throw new BosunError(report.error);
+    remember(place);
+    return { pid: report.pid, already: report.already ?? false };
+  } finally {
+    for (const pipe of pipes) pipe.destroy();
+    child.unref();
+  }
+}
+
+function parseReport(text: string): StartReport | null {
+  try {
+    return JSON.parse(text.split("\n", 1)[0]!) as StartReport;
+  } catch {
+    return null;
+  }
+}
+
+function lastWords(text: string): string {
+  return text.slice(-LAST_WORDS_CHARS).trim() || "it ended without a word";
+}
+
+function notStarted(place: Place, why: string, code: "UNREACHABLE" | "TIMEOUT" = "UNREACHABLE"): BosunError {
+  return new BosunError({
+    code,
+    what: `the coordinator of ${place.town} did not start`,
+    why,
+    fix: `look into ${townHome(place.home, place.town)}`,
+  });
+}
+
+function remember(place: Place): void {
+  const text = `${JSON.stringify({ root: place.root, plan: place.plan })}\n`;
+  writeFileSync(rememberedPlaceFile(place.home, place.town), text, { mode: 0o600 });
+}

@@ -1,0 +1,276 @@
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { DatabaseSync } from "node:sqlite";
+import { BosunError } from "../../protocol/error.ts";
+import type { Event, StoredEvent } from "../../protocol/event.ts";
+import { stamp } from "./chain.ts";
+import { Mark } from "./mark.ts";
+import type { Head } from "./port.ts";
+import type { Projection } from "./projection.ts";
+import { openSqliteLog, type SqliteLog } from "./sqlite.ts";
+import { statement } from "./statement.ts";
+import { damaged, isStorageFailure } from "./storage-error.ts";
+import { type Verdict, verifyChain } from "./verify.ts";
+import { Views } from "./views.ts";
+
+/** Commands of one commit. Bounds how long one turn of the event loop can take; the rest follow in the next. */
+const BATCH_LIMIT = 512;
+
+export interface Command<T> {
+  /** From the credential: `person:<name>`, `agent:<id>`, `coordinator`. */
+  actor: string;
+  /** Counts once per actor, also across restarts: a repeated key gives the first result again and writes nothing. */
+  key?: string;
+  /**
+   * Looks at the views, which show every earlier command, and says what shall be true and what to answer. Runs inside the
+   * transaction: synchronous, reads only. Throwing refuses this command alone. `result` must survive JSON.
+   */
+  decide: (views: DatabaseSync) => { events: Event[]; result: T };
+}
+
+export interface Written<T> {
+  result: T;
+  /** Of the command's last event; the head when it had none. Every read from now on shows at least this much. */
+  position: number;
+  duplicate: boolean;
+}
+
+interface Waiting {
+  command: Command<unknown>;
+  written?: Written<unknown>;
+  refused?: { thrown: unknown };
+  resolve: (written: Written<unknown>) => void;
+  reject: (thrown: unknown) => void;
+}
+
+/**
+ * Opens the facts of a town in `folder` (made, private, when missing): `log.sqlite` holds the log and its views, `head.json`
+ * the high-water mark. Throws CONFLICT when another process has it, LOG_DAMAGED when it cannot be trusted to go on from,
+ * REFUSED when a newer bosun wrote it. `now` gives milliseconds since 1970.
+ */
+export function openLedger(options: { folder: string; projections: Projection[]; now?: () => number }): Ledger {
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+  const file = join(options.folder, "log.sqlite");
+  const log = openSqliteLog(file);
+  try {
+    return new Ledger(
+      log,
+      file,
+      new Mark(join(options.folder, "head.json")),
+      options.projections,
+      options.now ?? Date.now,
+    );
+  } catch (thrown) {
+    log.close();
+    throw thrown;
+  }
+}
+
+/**
+ * `verify` for a town whose coordinator does not run or cannot start. Changes neither log nor mark. Throws NOT_FOUND without
+ * a log in `folder`, CONFLICT while somebody has it open, LOG_DAMAGED when it is not a database any more.
+ */
+export function verifyFolder(folder: string): Verdict {
+  const file = join(folder, "log.sqlite");
+  if (!existsSync(file)) throw new BosunError({ code: "NOT_FOUND", what: `there is no log in ${folder}` });
+  const log = openSqliteLog(file);
+  try {
+    return verifyWithMark(log, new Mark(join(folder, "head.json")));
+  } finally {
+    log.close();
+  }
+}
+
+function verifyWithMark(log: SqliteLog, mark: Mark): Verdict {
+  try {
+    const noted = mark.read();
+    return verifyChain(log.db, noted ? [noted, log.head()] : [log.head()]);
+  } catch (thrown) {
+    const why = `the high-water mark cannot be read: ${thrown instanceof Error ? thrown.message : thrown}`;
+    const verdict = verifyChain(log.db, [log.head()]);
+    return verdict.ok ? { ...verdict, ok: false, why } : verdict;
+  }
+}
+
+/**
+ * The only writer of facts. A command is answered when its events are durable and the views show them, so whoever has the
+ * answer reads its own writes here without waiting.
+ *
+ * Commands that arrive in one turn of the event loop share one transaction and one fsync. Each has a savepoint: it happens
+ * whole or not at all, and a refused one takes nothing with it.
+ */
+export class Ledger {
+  readonly #log: SqliteLog;
+  readonly #file: string;
+  readonly #inode: number;
+  readonly #mark: Mark;
+  readonly #views: Views;
+  readonly #now: () => number;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | null = null;
+  #closed: BosunError | null = null;
+
+  constructor(log: SqliteLog, file: string, mark: Mark, projections: Projection[], now: () => number) {
+    this.#log = log;
+    this.#file = file;
+    this.#inode = statSync(file).ino;
+    this.#mark = mark;
+    this.#views = new Views(log, projections);
+    this.#now = now;
+    log.db.exec(`CREATE TABLE IF NOT EXISTS commands(
+      actor TEXT NOT NULL, key TEXT NOT NULL, result TEXT, position INTEGER NOT NULL, PRIMARY KEY (actor, key)
+    ) STRICT, WITHOUT ROWID`);
+    this.#views.catchUp();
+    this.#startMark();
+  }
+
+  /** The connection that holds the views; read from it, never write. Between two turns it shows only what is durable. */
+  get views(): DatabaseSync {
+    return this.#log.db;
+  }
+
+  write<T>(command: Command<T>): Promise<Written<T>> {
+    if (this.#closed) return Promise.reject(this.#closed);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ command, resolve: resolve as Waiting["resolve"], reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  read(after: number, limit: number): StoredEvent[] {
+    return this.#log.read(after, limit);
+  }
+
+  /** Calls `listener` with each entry after it became durable, in order; gives the function that ends it. */
+  tail(listener: (entry: StoredEvent) => void): () => void {
+    return this.#log.tail(listener);
+  }
+
+  head(): Head {
+    return this.#log.head();
+  }
+
+  /** Compares the views with a replay of the whole log; where they differ, makes them anew. */
+  rebuild(): { entries: number; equal: boolean; differing: string[] } {
+    const { entries, differing } = this.#views.compareWithReplay();
+    if (differing.length > 0) this.#views.remake();
+    return { entries, equal: differing.length === 0, differing };
+  }
+
+  /** Checks the chain from the first entry to the last, and its end against the high-water mark. */
+  verify(): Verdict {
+    return verifyWithMark(this.#log, this.#mark);
+  }
+
+  /** Answers what is waiting, writes the mark and gives the file free. */
+  async close(): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = new BosunError({
+        code: "UNREACHABLE",
+        what: "the coordinator is stopping",
+        why: "its log is closed",
+      });
+    }
+    await this.#running;
+    if (!this.#log.db.isOpen) return;
+    this.#mark.flush();
+    this.#log.close();
+  }
+
+  /** A mark that does not fit the log is kept as evidence; a fitting or missing one is brought up to date. */
+  #startMark(): void {
+    if (this.#markFits()) this.#mark.note(this.head());
+    else this.#mark.freeze();
+  }
+
+  #markFits(): boolean {
+    try {
+      const noted = this.#mark.read();
+      if (!noted || noted.position === 0) return true;
+      const row = this.#log.db.prepare("SELECT hash FROM log WHERE position = ?").get(noted.position);
+      return row?.hash === noted.hash;
+    } catch {
+      // An unreadable mark fits nothing; `verify` says so for as long as it lies there.
+      return false;
+    }
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // The end of this turn: everything the sockets brought in it goes into the same commit.
+      await new Promise((resolve) => setImmediate(resolve));
+      const batch = this.#queue.splice(0, BATCH_LIMIT);
+      try {
+        await this.#log.append((head) => this.#decideAll(batch, head));
+        this.#checkInode();
+      } catch (thrown) {
+        for (const waiting of batch) waiting.reject(thrown);
+        continue;
+      }
+      this.#mark.note(this.head());
+      for (const waiting of batch) {
+        if (waiting.written) waiting.resolve(waiting.written);
+        else waiting.reject(waiting.refused?.thrown);
+      }
+    }
+    this.#running = null;
+  }
+
+  #decideAll(batch: Waiting[], head: Head): StoredEvent[] {
+    const db = this.#log.db;
+    const added: StoredEvent[] = [];
+    for (const waiting of batch) {
+      statement(db, "SAVEPOINT command").run();
+      const before = added.length;
+      try {
+        waiting.written = this.#decideOne(waiting.command, added, head);
+      } catch (thrown) {
+        // A failing disk concerns everybody in this commit, and may already have ended the transaction.
+        if (!db.isTransaction || isStorageFailure(thrown)) throw thrown;
+        statement(db, "ROLLBACK TO command").run();
+        added.length = before;
+        waiting.refused = { thrown };
+      }
+      statement(db, "RELEASE command").run();
+    }
+    const last = added.at(-1);
+    if (last) this.#views.setApplied(last.position);
+    return added;
+  }
+
+  #decideOne(command: Command<unknown>, added: StoredEvent[], start: Head): Written<unknown> {
+    const db = this.#log.db;
+    const { actor, key } = command;
+    if (key !== undefined) {
+      const first = statement(db, "SELECT result, position FROM commands WHERE actor = ? AND key = ?").get(actor, key);
+      if (first) {
+        const result = first.result === null ? undefined : JSON.parse(first.result as string);
+        return { result, position: first.position as number, duplicate: true };
+      }
+    }
+    const { events, result } = command.decide(db);
+    let head: Head = added.at(-1) ?? start;
+    for (const event of events) {
+      const entry = stamp(head, { atMs: this.#now(), actor, event });
+      this.#views.apply(db, entry);
+      added.push(entry);
+      head = entry;
+    }
+    // A command that changed nothing is not remembered: repeating it does no harm, and it would cost an fsync.
+    if (key !== undefined && events.length > 0) {
+      const text = result === undefined ? null : JSON.stringify(result);
+      statement(db, "INSERT INTO commands VALUES (?, ?, ?, ?)").run(actor, key, text, head.position);
+    }
+    return { result, position: head.position, duplicate: false };
+  }
+
+  /** SQLite goes on writing into a deleted file without a word. Asked after each commit, before anyone is answered (3 µs). */
+  #checkInode(): void {
+    if (statSync(this.#file, { throwIfNoEntry: false })?.ino === this.#inode) return;
+    this.#closed ??= damaged(
+      this.#file,
+      "it was deleted or replaced while the coordinator had it open; nothing is accepted",
+    );
+    throw this.#closed;
+  }
+}

@@ -1,0 +1,134 @@
+import { basename } from "node:path";
+import { stringify } from "yaml";
+import { whyBadName } from "../../../protocol/names.ts";
+import { sanitise } from "../../../protocol/text.ts";
+
+/** Something of the imported file that the floor plan does not have. */
+export interface Dropped {
+  /** As in the file, with the way to it: `windows.editor.options`. */
+  key: string;
+  /** Counts from 1. */
+  line: number;
+  why: string;
+}
+
+export interface Imported {
+  /** A whole floorplan.yaml, with what was dropped as comments at its top. */
+  yaml: string;
+  dropped: Dropped[];
+}
+
+export interface DraftPane {
+  title?: string;
+  cwd?: string;
+  env?: Record<string, string>;
+  run: string;
+}
+
+export interface DraftWindow {
+  name: string;
+  layout?: string;
+  panes: DraftPane[];
+}
+
+/** A session of the floor plan being written; either `run` or `windows`. */
+export interface DraftSession {
+  about: string;
+  cwd?: string;
+  env?: Record<string, string>;
+  restart: "never" | "on-failure";
+  run?: string;
+  windows?: DraftWindow[];
+}
+
+export interface Draft {
+  /** `tmuxp`, `tmuxinator`, `Procfile`. */
+  kind: string;
+  file: string;
+  socket: string | null;
+  sessions: Record<string, DraftSession>;
+}
+
+/** The text of the floor plan, what was dropped listed first. */
+export function writePlan(draft: Draft, dropped: Dropped[]): Imported {
+  const sorted = dropped.toSorted((left, right) => left.line - right.line);
+  const notes = sorted.map(({ key, line, why }) => `#   line ${line}: ${oneLine(key)} — ${oneLine(why)}`);
+  const head = [
+    "# yaml-language-server: $schema=./floorplan.schema.json",
+    "#",
+    `# Imported from ${oneLine(basename(draft.file))} (${draft.kind}). Commands are the panes' own processes; nothing is typed into a shell.`,
+    ...(notes.length > 0 ? ["#", "# Not carried over:", ...notes] : []),
+  ];
+  const plan = {
+    version: 1,
+    ...(draft.socket === null ? {} : { tmux: { socket: draft.socket } }),
+    sessions: draft.sessions,
+  };
+  return { yaml: `${head.join("\n")}\n\n${stringify(plan, { lineWidth: 0 })}`, dropped: sorted };
+}
+
+function oneLine(text: string): string {
+  return sanitise(text).replace(/\s+/g, " ").trim();
+}
+
+/**
+ * `wanted` as a session or window id: what is not a letter, a digit, `_` or `-` becomes a hyphen. When nothing useful
+ * is left, or a word that JavaScript objects are born with (`__proto__`), `instead`.
+ */
+export function idFrom(wanted: string, instead: string): string {
+  const id = wanted
+    .replace(/[^A-Za-z0-9_]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 64);
+  return whyBadName(id) || id in Object.prototype ? instead : id;
+}
+
+/** `id`, or the first of `id-2`, `id-3` … that `taken` does not hold. */
+export function freeId(id: string, taken: ReadonlySet<string>): string {
+  if (!taken.has(id)) return id;
+  for (let count = 2; ; count++) {
+    const next = `${id.slice(0, 58)}-${count}`;
+    if (!taken.has(next)) return next;
+  }
+}
+
+/** What a session is called when its file does not say: after the file. */
+export function idFromFile(file: string): string {
+  return idFrom(basename(file).replace(/\.(ya?ml|json)$/i, ""), "imported");
+}
+
+/** What an imported session says about itself until somebody says better. */
+export function aboutImport(file: string): string {
+  return `Imported from ${basename(file).replace(/[<>]/g, "")}; say what it is for`;
+}
+
+/** A pane that is just a shell. */
+export const PLAIN_SHELL = 'exec "$SHELL"';
+
+/**
+ * Commands that used to be typed into a shell, as the process of a pane which is that shell again afterwards. One shell
+ * runs them all, so `cd`, `export` and `source` last. The trap lets Ctrl-C end a command without ending the pane; exec
+ * takes it away again.
+ */
+export function thenShell(commands: string[]): string {
+  if (commands.length === 0) return PLAIN_SHELL;
+  return `exec "$SHELL" -ic ${quoted(["trap : INT", ...commands, PLAIN_SHELL].join("\n"))}`;
+}
+
+/**
+ * One word for a POSIX shell. `<word>` would be filled in by the floor plan; an empty pair of quotes inside it keeps it
+ * as it is.
+ */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''").replace(/<(?=[A-Za-z])/g, "<''")}'`;
+}
+
+/** `program` as a pane's process, unchanged unless the floor plan would fill something in. */
+export function asProcess(program: string): string {
+  return holdsPlaceholder(program) ? `exec sh -c ${quoted(program)}` : program;
+}
+
+/** Whether the floor plan would fill something in. */
+export function holdsPlaceholder(text: string): boolean {
+  return /<[A-Za-z][^<>]*>/.test(text);
+}

@@ -1,0 +1,374 @@
+import { createHash } from "node:crypto";
+import { BosunError } from "../../protocol/error.ts";
+import { formatName, identityOf } from "../../protocol/names.ts";
+import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
+import { unfilled, type Values } from "./fill.ts";
+import { type Mistakes, type Path, show } from "./mistakes.ts";
+import { pathFrom } from "./paths.ts";
+import type { FloorPlan, PaneEntry, SessionEntry, WindowEntry } from "./schema.ts";
+
+export interface SessionContext {
+  town: string;
+  names: Plan["names"];
+  /** Whether the plan chose a scheme; without one a view is called after its town. */
+  named: boolean;
+  folder: string;
+  env: Record<string, string | undefined>;
+  defaults: NonNullable<FloorPlan["defaults"]>;
+  mistakes: Mistakes;
+}
+
+/** A session with the place in the file it came from. */
+export type Placed = PlanSession & { path: Path };
+
+const DEFAULT_SHELL = "/bin/sh";
+const DEFAULT_BACKLOG = 200;
+const MAX_PANES = 64;
+
+/** One entry, placeholders filled, with defaults applied and its names formatted. `user` is set for a view. */
+export function expandSession(
+  key: string,
+  entry: Omit<SessionEntry, "each">,
+  values: Values,
+  path: Path,
+  rig: { id: string; path: string | null } | null,
+  context: SessionContext,
+  user: string | null = null,
+): Placed {
+  const { mistakes, defaults } = context;
+  const id = rig ? `${rig.id}/${key}` : key;
+  checkShape(key, entry, path, mistakes);
+  const restart = restartOf(entry, defaults);
+  const persistent = entry.lifecycle === "persistent" || entry.lifecycle === "permanent";
+  if (persistent && restart.policy === "never") {
+    mistakes.add([...path, "lifecycle"], {
+      what: `${id} is ${entry.lifecycle} and nothing restarts it`,
+      why: "what must always run needs a restart policy",
+      fix: "restart: always",
+    });
+  }
+  const windows = windowsOf(entry, path, rig, context);
+  const shell = entry.shell ?? defaults.shell ?? DEFAULT_SHELL;
+  const session: PlanSession = {
+    id,
+    name: nameOf(key, entry, values, path, rig, context, user),
+    kind: entry.chat ? "chat" : user ? "view" : "agents",
+    about: entry.about ?? entry.purpose ?? "",
+    role: entry.role ?? null,
+    rig: rig?.id ?? null,
+    member: user ?? entry.name ?? (rig && ["crew", "polecat"].includes(entry.role ?? "") ? key : null),
+    room: entry.room ?? null,
+    headless: entry.headless ?? false,
+    protect: entry.protect ?? defaults.protect ?? false,
+    access: entry.access ?? null,
+    start: entry.start ?? (entry.lifecycle === "manual" || entry.lifecycle === "on-demand" ? "manual" : "boot"),
+    restart,
+    health: entry.health ?? null,
+    chapter: entry.chapter ?? defaults.chapter ?? null,
+    chat: entry.chat ?? null,
+    after: [...[entry.after ?? []].flat(), ...[entry.needs ?? []].flat()],
+    host: entry.host ?? null,
+    worktree: entry.worktree ?? false,
+    shell,
+    windows: windows.map((window) => window.plan),
+    shape: createHash("sha256")
+      .update(JSON.stringify([shell, windows.map((window) => window.shape)]))
+      .digest("hex")
+      .slice(0, 16),
+    at: placeOf(path, mistakes),
+  };
+  return { ...session, path };
+}
+
+function placeOf(path: Path, mistakes: Mistakes): { line: number; column: number } {
+  const { line, column } = mistakes.placeOf(path, "key");
+  return { line, column };
+}
+
+function checkShape(key: string, entry: Omit<SessionEntry, "each">, path: Path, mistakes: Mistakes): void {
+  const ways = (["run", "windows", "chat"] as const).filter((way) => entry[way] !== undefined);
+  if (ways.length > 1)
+    mistakes.add(
+      [...path, ways[1]!],
+      {
+        what: `${key} has ${ways.join(" and ")}`,
+        why: "a session is one command, or windows, or a chat",
+        fix: `keep one of ${ways.join(", ")}`,
+      },
+      "key",
+    );
+  if (entry.agent && entry.windows)
+    mistakes.add(
+      [...path, "agent"],
+      {
+        what: `${key} has an agent beside windows`,
+        why: "with windows, an agent stands in its pane",
+        fix: "panes: [ { agent: { id: … }, run: … } ]",
+      },
+      "key",
+    );
+  if (entry.about !== undefined && entry.purpose !== undefined)
+    mistakes.add(
+      [...path, "purpose"],
+      { what: `${key} has about and purpose`, why: "they mean the same", fix: "keep about" },
+      "key",
+    );
+  for (const text of unfilled(key))
+    mistakes.add(
+      path,
+      {
+        what: `nothing fills ${text} in the key`,
+        why: "placeholders are filled from each:, <town> and <rig>",
+        fix: `each: { ${text.replace(/[<>]|\|.*/g, "")}: [A, B] }`,
+      },
+      "key",
+    );
+}
+
+function restartOf(entry: Omit<SessionEntry, "each">, defaults: SessionContext["defaults"]): PlanSession["restart"] {
+  const given = entry.restart ?? defaults.restart ?? "never";
+  if (typeof given === "string") return { policy: given, spec: {} };
+  const { policy, ...spec } = given;
+  return { policy, spec };
+}
+
+/** With a role, the scheme's template; a view is called by the scheme's `view`; otherwise the key is the name. */
+function nameOf(
+  key: string,
+  entry: Omit<SessionEntry, "each">,
+  values: Values,
+  path: Path,
+  rig: { id: string } | null,
+  context: SessionContext,
+  user: string | null,
+): string {
+  const { names, town, mistakes } = context;
+  if (user && !(context.named && "view" in names.templates)) return `${town}-${user}`;
+  const roles = Object.keys(names.templates);
+  const role = user ? "view" : (entry.role ?? (rig && "polecat" in names.templates ? "polecat" : null));
+  if (role === null) return rig ? `${rig.id}-${key}` : key;
+  if (!(role in names.templates)) {
+    mistakes.add([...path, "role"], {
+      what: `${show(role)} is not a role of the ${names.preset} scheme`,
+      why: `its roles are ${roles.join(", ")}`,
+      fix: "choose one of them, or add a template: names: { preset: …, ROLE: template }",
+    });
+    return key;
+  }
+  const name = user ?? entry.name ?? (rig ? key : (Object.values(values).at(-1) ?? key));
+  try {
+    return formatName(names, identityOf(names, role, { town, rig: rig?.id ?? "", name }));
+  } catch (error) {
+    const body = error instanceof BosunError ? error.body : { what: String(error) };
+    mistakes.add(
+      path,
+      {
+        what: body.what,
+        ...("why" in body && body.why ? { why: body.why } : {}),
+        ...("fix" in body && body.fix ? { fix: body.fix } : {}),
+      },
+      "key",
+    );
+    return key;
+  }
+}
+
+interface Shaped<T> {
+  plan: T;
+  /** What of it makes a running session differ. */
+  shape: unknown;
+}
+
+function windowsOf(
+  entry: Omit<SessionEntry, "each">,
+  path: Path,
+  rig: { path: string | null } | null,
+  context: SessionContext,
+): Shaped<PlanWindow>[] {
+  if (entry.chat) return [];
+  const windows: WindowEntry[] = entry.windows ?? [
+    {
+      name: "main",
+      panes: [
+        { ...(entry.run === undefined ? {} : { run: entry.run }), ...(entry.agent ? { agent: entry.agent } : {}) },
+      ],
+    },
+  ];
+  const panes = windows.reduce((sum, window) => sum + (window.panes?.length ?? 1), 0);
+  if (panes > MAX_PANES)
+    context.mistakes.add([...path, "windows"], {
+      what: `${panes} panes in one session`,
+      why: `${MAX_PANES} is the most a screen can be divided into usefully`,
+      fix: "make several sessions of it",
+    });
+  const seen = new Set<string>();
+  return windows.map((window, index) => {
+    const here = entry.windows ? [...path, "windows", index] : path;
+    if (seen.has(window.name))
+      context.mistakes.add([...here, "name"], {
+        what: `two windows are called ${show(window.name)}`,
+        why: "status and share name them",
+        fix: "give one another name",
+      });
+    seen.add(window.name);
+    return windowOf(window, here, entry, rig, context);
+  });
+}
+
+/** A watch job has no process of ours in this version; its window says so instead of pretending. */
+const JOB_NOTICE =
+  "printf 'This window is declared as a watch job. This version of bosun shows it and does not run it.\\n'; exec sleep 2147483647";
+
+function windowOf(
+  window: WindowEntry,
+  path: Path,
+  entry: Omit<SessionEntry, "each">,
+  rig: { path: string | null } | null,
+  context: SessionContext,
+): Shaped<PlanWindow> {
+  const ways = (["panes", "run", "job"] as const).filter((way) => window[way] !== undefined);
+  if (ways.length > 1)
+    context.mistakes.add(
+      [...path, ways[1]!],
+      {
+        what: `window ${window.name} has ${ways.join(" and ")}`,
+        why: "a window is panes, or one command, or a job",
+        fix: `keep one of ${ways.join(", ")}`,
+      },
+      "key",
+    );
+  const panes: PaneEntry[] = window.panes ?? [
+    window.job ? { run: JOB_NOTICE } : window.run === undefined ? {} : { run: window.run },
+  ];
+  const shaped = panes.map((pane, index) => paneOf(pane, [...path, "panes", index], window, entry, rig, context));
+  return {
+    plan: {
+      name: window.name,
+      layout: window.layout ?? null,
+      panes: shaped.map((pane) => pane.plan),
+      job: window.job ?? null,
+    },
+    shape: [window.name, shaped.map((pane) => pane.shape)],
+  };
+}
+
+function paneOf(
+  pane: PaneEntry,
+  path: Path,
+  window: WindowEntry,
+  entry: Omit<SessionEntry, "each">,
+  rig: { path: string | null } | null,
+  context: SessionContext,
+): Shaped<PlanPane> {
+  const given = pane === "command" ? { command: true as const } : typeof pane === "string" ? { run: pane } : pane;
+  const ways = (["run", "feed", "command", "link", "review"] as const).filter((way) => given[way] !== undefined);
+  if (ways.length > 1)
+    context.mistakes.add(path, {
+      what: `a pane has ${ways.join(" and ")}`,
+      why: "a pane is one thing",
+      fix: `keep one of ${ways.join(", ")}`,
+    });
+  const face = faceOf(given, path, context.mistakes);
+  const agent = face ? null : agentOf(given.agent, path, context.mistakes);
+  const folder = given.cwd ?? entry.cwd ?? context.defaults.cwd;
+  const cwd = folder === undefined ? (rig?.path ?? context.folder) : pathFrom(context.folder, folder, context.env);
+  const declared = Object.fromEntries(
+    Object.entries({ ...context.defaults.env, ...entry.env, ...given.env }).map(([key, value]) => [key, String(value)]),
+  );
+  const passed = [...new Set([...(context.defaults.env_pass ?? []), ...(entry.env_pass ?? [])])];
+  for (const key of [...Object.keys(declared), ...passed]) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
+      context.mistakes.add(path, {
+        what: `${show(key)} cannot name an environment variable`,
+        why: "letters, digits and _, not starting with a digit",
+        fix: "env: { KEY: value }",
+      });
+  }
+  const taken = Object.fromEntries(
+    passed.flatMap((key) => (context.env[key] === undefined ? [] : [[key, context.env[key]]])),
+  );
+  return {
+    plan: {
+      title: given.title ?? agent?.id ?? titleOf(face) ?? window.name,
+      run: given.run ?? null,
+      cwd,
+      env: { ...taken, ...declared },
+      agent,
+      face,
+    },
+    shape: [given.run ?? null, cwd, declared, passed, agent?.id ?? null, face],
+  };
+}
+
+type PaneMap = Exclude<PaneEntry, string>;
+
+function faceOf(pane: PaneMap, path: Path, mistakes: Mistakes): PaneFace | null {
+  if (pane.feed !== undefined) {
+    const filter =
+      pane.agent === undefined
+        ? []
+        : typeof pane.agent === "object" && !Array.isArray(pane.agent)
+          ? null
+          : [pane.agent].flat();
+    if (filter === null)
+      mistakes.add([...path, "agent"], {
+        what: "agent: of a feed is a map",
+        why: "there it is a filter: whose lines to show",
+        fix: "agent: butterfly-spx",
+      });
+    return {
+      kind: "feed",
+      rooms: [pane.feed].flat(),
+      agent: filter ?? [],
+      tag: [pane.tag ?? []].flat(),
+      level: pane.level ?? null,
+      last: pane.last ?? DEFAULT_BACKLOG,
+    };
+  }
+  for (const key of ["tag", "level", "last"] as const) {
+    if (pane[key] !== undefined)
+      mistakes.add(
+        [...path, key],
+        { what: `${key}: stands in a pane without feed:`, why: "it chooses lines of a feed", fix: "feed: ROOM" },
+        "key",
+      );
+  }
+  if (pane.command) return { kind: "command" };
+  if (pane.link !== undefined) return { kind: "link", target: pane.link };
+  if (pane.review !== undefined) return { kind: "review", room: pane.review };
+  return null;
+}
+
+function agentOf(agent: PaneMap["agent"], path: Path, mistakes: Mistakes): PlanAgent | null {
+  if (agent === undefined) return null;
+  if (typeof agent === "string" || Array.isArray(agent)) {
+    mistakes.add([...path, "agent"], {
+      what: `agent: ${show(agent)} is not a map`,
+      why: "a pane that runs something has one agent, with an id",
+      fix: `agent: { id: ${[agent].flat()[0] ?? "deacon-spx"}, type: narrator }`,
+    });
+    return null;
+  }
+  return {
+    id: agent.id,
+    type: agent.type ?? "agent",
+    profile: agent.profile ?? null,
+    capabilities: agent.capabilities ?? [],
+    user: agent.user ?? null,
+    ask: agent.ask ?? "auto",
+  };
+}
+
+function titleOf(face: PaneFace | null): string | null {
+  switch (face?.kind) {
+    case "feed":
+      return `${face.rooms.includes("*") ? "all" : face.rooms.join("+")}-feed`;
+    case "command":
+    case "review":
+      return face.kind;
+    case "link":
+      return face.target;
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,259 @@
+import type { DatabaseSync } from "node:sqlite";
+import { defineProjection } from "../log/projection.ts";
+import { statement } from "../log/statement.ts";
+
+/** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
+export const sessionsProjection = defineProjection({
+  name: "sessions",
+  revision: 1,
+  tables: ["sessions", "layouts", "shares", "credentials", "plan_revisions"],
+  create: `
+    CREATE TABLE sessions(
+      id TEXT PRIMARY KEY, name TEXT NOT NULL,
+      wanted TEXT, wanted_because TEXT, wanted_at_ms INTEGER,
+      state TEXT NOT NULL, since_ms INTEGER NOT NULL,
+      epoch INTEGER NOT NULL, restarts INTEGER NOT NULL,
+      tmux_id TEXT, server TEXT, shape TEXT, adopted INTEGER NOT NULL,
+      last_exit TEXT, last_exit_because TEXT, last_exit_at_ms INTEGER
+    ) STRICT;
+    CREATE INDEX sessions_name ON sessions(name);
+    CREATE TABLE layouts(
+      session TEXT NOT NULL, window TEXT NOT NULL, layout TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, window)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE shares(
+      source TEXT NOT NULL, window TEXT NOT NULL, view TEXT NOT NULL, window_index INTEGER NOT NULL, mode TEXT NOT NULL,
+      by_actor TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (source, window, view)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE credentials(
+      hash TEXT PRIMARY KEY, actor TEXT NOT NULL, role TEXT NOT NULL, session TEXT, epoch INTEGER NOT NULL,
+      revoked TEXT, at_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX credentials_session ON credentials(session);
+    CREATE TABLE plan_revisions(
+      revision INTEGER PRIMARY KEY, file TEXT NOT NULL, digest TEXT NOT NULL, text TEXT NOT NULL, about_json TEXT NOT NULL,
+      by_actor TEXT NOT NULL, at_ms INTEGER NOT NULL
+    ) STRICT;`,
+  on: {
+    "session.wanted": (db, { session, name, wanted, because }, { atMs }) => {
+      // Asked for anew after a stop, a session starts with a clean count.
+      statement(
+        db,
+        `INSERT INTO sessions VALUES (:id, :name, :wanted, :because, :at, 'declared', :at, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL)
+         ON CONFLICT (id) DO UPDATE SET
+           name = :name,
+           restarts = CASE WHEN :wanted = 'running' AND wanted = 'stopped' THEN 0 ELSE restarts END,
+           wanted = :wanted, wanted_because = :because, wanted_at_ms = :at`,
+      ).run({ id: session, name, wanted, because, at: atMs });
+    },
+    "session.started": (db, { session, name, epoch, tmuxId, server, shape, adopted }, { atMs }) => {
+      // A restart is a start that follows an exit; taking over what already runs is none.
+      statement(
+        db,
+        `INSERT INTO sessions VALUES (:id, :name, NULL, NULL, NULL, 'started', :at, :epoch, 0, :tmuxId, :server, :shape, :adopted, NULL, NULL, NULL)
+         ON CONFLICT (id) DO UPDATE SET
+           name = :name,
+           restarts = restarts + (state = 'exited' AND NOT :adopted),
+           state = 'started', since_ms = :at, epoch = :epoch, tmux_id = :tmuxId, server = :server, shape = :shape,
+           adopted = :adopted`,
+      ).run({ id: session, name, epoch, tmuxId, server, shape, adopted: adopted ? 1 : 0, at: atMs });
+    },
+    "session.exited": (db, { session, exit, because }, { atMs }) => {
+      statement(
+        db,
+        `UPDATE sessions SET state = 'exited', since_ms = :at, tmux_id = NULL, last_exit = :exit, last_exit_because = :because,
+           last_exit_at_ms = :at WHERE id = :id`,
+      ).run({ id: session, exit, because, at: atMs });
+    },
+    "session.stopped": (db, { session }, { atMs }) => {
+      statement(db, "UPDATE sessions SET state = 'stopped', since_ms = ?, tmux_id = NULL WHERE id = ?").run(
+        atMs,
+        session,
+      );
+    },
+    "session.renamed": (db, { session, to }) => {
+      statement(db, "UPDATE sessions SET name = ? WHERE id = ?").run(to, session);
+    },
+    "pane.respawned": (db, { session }) => {
+      statement(db, "UPDATE sessions SET restarts = restarts + 1 WHERE id = ?").run(session);
+    },
+    "view.layout": (db, { session, window, layout }, { atMs }) => {
+      statement(db, "INSERT OR REPLACE INTO layouts VALUES (?, ?, ?, ?)").run(session, window, layout, atMs);
+    },
+    "view.shared": (db, { source, window, view, index, mode }, { atMs, actor }) => {
+      statement(db, "INSERT OR REPLACE INTO shares VALUES (?, ?, ?, ?, ?, ?, ?)").run(
+        source,
+        window,
+        view,
+        index,
+        mode,
+        actor,
+        atMs,
+      );
+    },
+    "view.unshared": (db, { source, window, view }) => {
+      statement(db, "DELETE FROM shares WHERE source = ? AND window = ? AND view = ?").run(source, window, view);
+    },
+    "credential.issued": (db, { hash, actor, role, session, epoch }, { atMs }) => {
+      statement(db, "INSERT INTO credentials VALUES (?, ?, ?, ?, ?, NULL, ?)").run(
+        hash,
+        actor,
+        role,
+        session,
+        epoch,
+        atMs,
+      );
+    },
+    "credential.revoked": (db, { hash, because }) => {
+      statement(db, "UPDATE credentials SET revoked = ? WHERE hash = ? AND revoked IS NULL").run(because, hash);
+    },
+    "plan.applied": (db, { file, digest, text, about }, { atMs, actor }) => {
+      statement(
+        db,
+        "INSERT INTO plan_revisions SELECT COALESCE(MAX(revision), 0) + 1, ?, ?, ?, ?, ?, ? FROM plan_revisions",
+      ).run(file, digest, text, JSON.stringify(about), actor, atMs);
+    },
+  },
+});
+
+/** A session as the log last heard of it. */
+export interface SessionRow {
+  /** Plan id. */
+  id: string;
+  /** tmux session name. */
+  name: string;
+  /** The durable intent; null when nobody stated one. */
+  wanted: "running" | "stopped" | null;
+  wantedBecause: string | null;
+  wantedAtMs: number | null;
+  /** The last thing that happened to it; `declared` = wanted, never started. */
+  state: "declared" | "started" | "exited" | "stopped";
+  sinceMs: number;
+  /** Counts runs; 0 before the first. */
+  epoch: number;
+  /** Starts after an exit and respawned panes, since it was last wanted anew. */
+  restarts: number;
+  /** `$3`, while started. Means something only together with `server`. */
+  tmuxId: string | null;
+  server: string | null;
+  shape: string | null;
+  adopted: boolean;
+  lastExit: string | null;
+  lastExitBecause: string | null;
+  lastExitAtMs: number | null;
+}
+
+const SESSION_COLUMNS = `id, name, wanted, wanted_because AS wantedBecause, wanted_at_ms AS wantedAtMs, state, since_ms AS sinceMs,
+  epoch, restarts, tmux_id AS tmuxId, server, shape, adopted, last_exit AS lastExit, last_exit_because AS lastExitBecause,
+  last_exit_at_ms AS lastExitAtMs`;
+
+function toSessionRow(row: Record<string, unknown>): SessionRow {
+  return { ...(row as unknown as SessionRow), adopted: row.adopted === 1 };
+}
+
+export function sessionRow(db: DatabaseSync, id: string): SessionRow | null {
+  const row = statement(db, `SELECT ${SESSION_COLUMNS} FROM sessions WHERE id = ?`).get(id);
+  return row ? toSessionRow(row) : null;
+}
+
+/** By plan id. */
+export function sessionRows(db: DatabaseSync): SessionRow[] {
+  return statement(db, `SELECT ${SESSION_COLUMNS} FROM sessions ORDER BY id`).all().map(toSessionRow);
+}
+
+export function layoutOf(db: DatabaseSync, session: string, window: string): string | null {
+  const row = statement(db, "SELECT layout FROM layouts WHERE session = ? AND window = ?").get(session, window);
+  return row ? (row.layout as string) : null;
+}
+
+/** A window of one session shown in a person's view. */
+export interface ShareRow {
+  source: string;
+  window: string;
+  view: string;
+  index: number;
+  mode: "link" | "replicate";
+  by: string;
+  atMs: number;
+}
+
+/** All shares, or those into one view. */
+export function shareRows(db: DatabaseSync, view?: string): ShareRow[] {
+  return statement(
+    db,
+    `SELECT source, window, view, window_index AS "index", mode, by_actor AS "by", at_ms AS atMs FROM shares
+     WHERE :view IS NULL OR view = :view ORDER BY view, window_index, source, window`,
+  )
+    .all({ view: view ?? null })
+    .map((row) => ({ ...row }) as unknown as ShareRow);
+}
+
+export interface CredentialRow {
+  hash: string;
+  actor: string;
+  role: string;
+  /** Null for a program outside our sessions. */
+  session: string | null;
+  epoch: number;
+  /** Why it was revoked; null while it counts. */
+  revoked: string | null;
+  /** Its session has been started again since: whoever holds it belongs to a run that has ended. */
+  stale: boolean;
+  atMs: number;
+}
+
+const CREDENTIAL_COLUMNS = `credentials.hash, actor, role, session, credentials.epoch, revoked, at_ms AS atMs,
+  COALESCE(credentials.epoch < sessions.epoch, 0) AS stale
+  FROM credentials LEFT JOIN sessions ON sessions.id = credentials.session`;
+
+function toCredentialRow(row: Record<string, unknown>): CredentialRow {
+  return { ...(row as unknown as CredentialRow), stale: row.stale === 1 };
+}
+
+/** `hash` is the hex SHA-256 of the token. */
+export function credentialByHash(db: DatabaseSync, hash: string): CredentialRow | null {
+  const row = statement(db, `SELECT ${CREDENTIAL_COLUMNS} WHERE credentials.hash = ?`).get(hash);
+  return row ? toCredentialRow(row) : null;
+}
+
+/** Credentials of a session that nobody revoked, stale ones included. */
+export function credentialsOf(db: DatabaseSync, session: string): CredentialRow[] {
+  return statement(db, `SELECT ${CREDENTIAL_COLUMNS} WHERE session = ? AND revoked IS NULL ORDER BY credentials.hash`)
+    .all(session)
+    .map(toCredentialRow);
+}
+
+export interface PlanRevision {
+  /** 1, 2, 3 … */
+  revision: number;
+  file: string;
+  digest: string;
+  text: string;
+  about: Record<string, string>;
+  by: string;
+  atMs: number;
+}
+
+const PLAN_COLUMNS = `revision, file, digest, text, about_json, by_actor AS "by", at_ms AS atMs FROM plan_revisions`;
+
+function toPlanRevision({ about_json, ...row }: Record<string, unknown>): PlanRevision {
+  return { ...row, about: JSON.parse(about_json as string) } as PlanRevision;
+}
+
+/** Oldest first. */
+export function planRevisions(db: DatabaseSync): PlanRevision[] {
+  return statement(db, `SELECT ${PLAN_COLUMNS} ORDER BY revision`).all().map(toPlanRevision);
+}
+
+export function currentPlan(db: DatabaseSync): PlanRevision | null {
+  const row = statement(db, `SELECT ${PLAN_COLUMNS} ORDER BY revision DESC LIMIT 1`).get();
+  return row ? toPlanRevision(row) : null;
+}
+
+/** Whether a program outside our sessions holds a credential in force under this name. */
+export function isEnrolled(db: DatabaseSync, agent: string): boolean {
+  return (
+    statement(db, "SELECT 1 FROM credentials WHERE actor = ? AND session IS NULL AND revoked IS NULL").get(
+      `agent:${agent}`,
+    ) !== undefined
+  );
+}

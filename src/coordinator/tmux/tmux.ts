@@ -1,0 +1,532 @@
+import { BosunError } from "../../protocol/error.ts";
+import { birthCommands, keptLayouts, paneWords } from "./births.ts";
+import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
+import { cleanEnvironment } from "./environment.ts";
+import { forkTmux } from "./fork.ts";
+import { LISTING, worldOf } from "./listing.ts";
+import type { Born, PaneBirth, PaneId, SessionBirth, SessionId, Tmux, TmuxNotice, WindowId, World } from "./port.ts";
+import { lives, type ProcessRef, signal, statOf, treeOf } from "./process-tree.ts";
+import { argumentsOf, type Command, literal, sessionName, target } from "./words.ts";
+
+export interface TmuxOptions {
+  /** NAME of `tmux -L NAME`; `default` is the user's own server. */
+  socket: string;
+  town: string;
+  /** Configuration for a server we start; null = the user's own on their default server, none elsewhere. */
+  config: string | null;
+  log?: (message: string, detail?: Record<string, unknown>) => void;
+  env?: Record<string, string | undefined>;
+}
+
+const DEFAULT_PARALLEL = 8;
+const DEFAULT_GRACE_MS = 5_000;
+
+/** Between a paste and Enter: programs that watch for pastes swallow an Enter that comes with it (Codex waits 120 ms). */
+const ENTER_AFTER_MS = 150;
+
+/** A connection that failed this often in this time is left alone for a while; commands go by forks meanwhile. */
+const BREAKER = { failures: 5, withinMs: 10_000, restMs: 30_000 };
+const RECONNECT_MS = [50, 100, 200, 400, 800];
+
+/** Pane processes are looked at this often; tmux 3.3a does not notice 29 % of deaths by itself. */
+const PULSE_MS = 250;
+
+/** Between two looks at whether stopped processes have gone. */
+const REAP_LOOK_MS = 15;
+
+/** A server by process and start: ids mean nothing to another one. */
+const IDENTITY = "#{pid} #{start_time} #{version}";
+
+/** Shells ignore TERM at a prompt; a hang-up is what ends them, and they pass it on. */
+const SHELLS = new Set(["sh", "bash", "zsh", "fish", "dash", "ksh"]);
+
+export function openTmux(options: TmuxOptions): Tmux {
+  return new Driver(options);
+}
+
+class Driver implements Tmux {
+  readonly socketFlags: readonly string[];
+  readonly #town: string;
+  readonly #control: string;
+  readonly #config: string[];
+  readonly #env: Record<string, string>;
+  readonly #log: NonNullable<TmuxOptions["log"]>;
+  readonly #listeners = new Set<(notice: TmuxNotice) => void>();
+  readonly #pulse = new Map<number, string>();
+  #client: ControlClient | null = null;
+  #connecting: Promise<boolean> | null = null;
+  #server: { id: string; pid: number; version: string } | null = null;
+  #failures: number[] = [];
+  #restUntilMs = 0;
+  #heard = new Set<WindowId>();
+  #pulseTimer: NodeJS.Timeout | null = null;
+  #exitEmptyWas: string | null = null;
+  #buffers = 0;
+  #closed = false;
+  /** We left the server on purpose: looking at it must not bring our control session back. */
+  #released = false;
+  roundTrips = 0;
+
+  constructor(options: TmuxOptions) {
+    this.socketFlags = ["-L", options.socket];
+    this.#town = options.town;
+    this.#control = `_bosun-${options.town.replace(/[^A-Za-z0-9_-]/g, "_")}`;
+    this.#config =
+      options.config !== null ? ["-f", options.config] : options.socket === "default" ? [] : ["-f", "/dev/null"];
+    this.#env = cleanEnvironment(options.env ?? process.env);
+    this.#log = options.log ?? (() => {});
+  }
+
+  get mode(): "control" | "fallback" | "off" {
+    if (this.#client) return "control";
+    return this.#server !== null ? "fallback" : "off";
+  }
+
+  async connect(): Promise<void> {
+    if (this.#client) return;
+    if (await this.#reach(true)) return;
+    throw unreachable("the tmux server did not start");
+  }
+
+  async observe(): Promise<World | null> {
+    if (!(await this.#reach(false))) return null;
+    const blocks = await this.#ask(LISTING);
+    const world = worldOf(blocks, this.#server!, this.#control);
+    this.#takePulseOf(world);
+    await this.#dropOrphans(world);
+    return world;
+  }
+
+  async start(
+    births: SessionBirth[],
+    options: { parallel?: number; onBorn?: (born: Born) => void } = {},
+  ): Promise<Born[]> {
+    await this.connect();
+    const results: Born[] = [];
+    const queue = births.map((birth, index) => ({ birth, index }));
+    const worker = async (): Promise<void> => {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        const born = await this.#bear(next.birth);
+        results[next.index] = born;
+        options.onBorn?.(born);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(options.parallel ?? DEFAULT_PARALLEL, births.length) }, worker));
+    this.roundTrips++;
+    return results;
+  }
+
+  async stop(sessions: SessionId[], options: { graceMs?: number } = {}): Promise<SessionId[]> {
+    if (sessions.length === 0) return [];
+    const world = await this.observe();
+    const found = (world?.sessions ?? []).filter((session) => sessions.includes(session.id));
+    const doomed = found.map((session) => {
+      const own = session.windows.filter((window) => window.home === session.marks?.id);
+      return {
+        session,
+        own,
+        pids: own.flatMap((window) => window.panes.filter((pane) => !pane.dead).map((pane) => pane.pid)),
+      };
+    });
+    await this.#endProcesses(doomed, options.graceMs ?? DEFAULT_GRACE_MS);
+    for (const { session, own } of doomed) {
+      for (const window of session.windows) {
+        const shared = window.linked > 1;
+        if (!own.includes(window) && shared)
+          await this.#tolerant([["unlink-window", "-t", `${session.id}:${target("window", window.id)}`]]);
+        else if (shared) await this.#tolerant([["kill-window", "-t", target("window", window.id)]]);
+      }
+      await this.#tolerant([["kill-session", "-t", target("session", session.id)]]);
+    }
+    return sessions;
+  }
+
+  async respawn(pane: PaneId, birth: PaneBirth, options: { kill?: boolean } = {}): Promise<void> {
+    await this.#ask([
+      ["respawn-pane", ...(options.kill ? ["-k"] : []), "-t", target("pane", pane), ...paneWords(birth)],
+    ]);
+  }
+
+  async rename(session: SessionId, name: string): Promise<void> {
+    await this.#ask([["rename-session", "-t", target("session", session), sessionName(name)]]);
+  }
+
+  /** By a fork of its own per pane: what a pane shows must not stand between the marks of the control protocol. */
+  async capture(panes: PaneId[], options: { historyLines?: number } = {}): Promise<Map<PaneId, string>> {
+    const from = options.historyLines ? ["-S", String(-options.historyLines)] : [];
+    const texts = await Promise.all(
+      panes.map(
+        async (pane) =>
+          [pane, (await this.#fork([["capture-pane", "-p", "-t", target("pane", pane), ...from]])) ?? ""] as const,
+      ),
+    );
+    return new Map(texts);
+  }
+
+  async typeText(pane: PaneId, text: string, options: { enter?: boolean } = {}): Promise<void> {
+    if (/[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]/.test(text)) {
+      throw new BosunError({
+        code: "REFUSED",
+        what: "the text holds control characters",
+        why: "typed into a terminal they are commands",
+        fix: "send plain text",
+      });
+    }
+    const buffer = `bosun-${process.pid}-${++this.#buffers}`;
+    await this.#fork([["load-buffer", "-b", buffer, "-"]], Buffer.from(text));
+    await this.#ask([["paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", target("pane", pane)]]);
+    if (!options.enter) return;
+    await new Promise((resolve) => setTimeout(resolve, ENTER_AFTER_MS));
+    await this.#ask([["send-keys", "-t", target("pane", pane), "Enter"]]);
+  }
+
+  async sinceHumanKeyMs(session: SessionId): Promise<number | null> {
+    const [lines] = await this.#ask([
+      ["list-clients", "-t", target("session", session), "-F", "#{client_control_mode}\t#{client_activity}"],
+    ]);
+    const times = (lines ?? []).flatMap((line) =>
+      line.startsWith("0\t") ? [Number(line.split("\t")[1]) * 1_000] : [],
+    );
+    return times.length === 0 ? null : Math.max(0, Date.now() - Math.max(...times));
+  }
+
+  async hear(windows: WindowId[]): Promise<void> {
+    const wanted = new Set(windows);
+    const control = `=${this.#control}:`;
+    for (const window of this.#heard)
+      if (!wanted.has(window)) await this.#tolerant([["unlink-window", "-t", `${control}${target("window", window)}`]]);
+    for (const window of wanted)
+      if (!this.#heard.has(window))
+        await this.#tolerant([["link-window", "-d", "-s", target("window", window), "-t", control]]);
+    this.#heard = wanted;
+  }
+
+  async linkWindow(window: WindowId, into: SessionId, index: number): Promise<void> {
+    await this.#ask([
+      ["link-window", "-d", "-s", target("window", window), "-t", `${target("session", into)}:${index}`],
+    ]);
+  }
+
+  async unlinkWindow(window: WindowId, from: SessionId): Promise<void> {
+    await this.#ask([["unlink-window", "-t", `${target("session", from)}:${target("window", window)}`]]);
+  }
+
+  async setLayout(window: WindowId, layout: string): Promise<void> {
+    await this.#ask([["select-layout", "-t", target("window", window), layout]]);
+  }
+
+  async addWindow(
+    session: SessionId,
+    window: { name: string; index: number; pane: Omit<PaneBirth, "slot"> },
+  ): Promise<WindowId> {
+    const [lines] = await this.#ask([
+      [
+        "new-window",
+        "-d",
+        "-P",
+        "-F",
+        "#{window_id}",
+        "-t",
+        `${target("session", session)}:${window.index}`,
+        "-n",
+        literal(window.name, "the window's name"),
+        ...paneWords(window.pane),
+      ],
+    ]);
+    return lines![0]! as WindowId;
+  }
+
+  on(listener: (notice: TmuxNotice) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopPulse();
+    if (this.#client) {
+      for (const window of this.#heard) await this.#tolerant([["unlink-window", "-t", `=${this.#control}:${window}`]]);
+      this.#heard.clear();
+      await this.#tolerant([["set-option", "-s", "exit-empty", this.#exitEmptyWas ?? "on"]]);
+      // The answer to this one never comes: it ends the session the client is attached to.
+      void this.#tolerant([["kill-session", "-t", `=${this.#control}`]]);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      this.#client?.end();
+    }
+    this.#client = null;
+    this.#server = null;
+    this.#exitEmptyWas = null;
+    this.#closed = false;
+    this.#released = true;
+  }
+
+  /** True when commands can be sent. False: no server runs (and none was to be started). */
+  #reach(start: boolean): Promise<boolean> {
+    if (this.#client) return Promise.resolve(true);
+    if (!start && (this.#released || performance.now() < this.#restUntilMs)) return this.#reachByFork();
+    this.#connecting ??= this.#connect(start).finally(() => {
+      this.#connecting = null;
+    });
+    const first = this.#connecting;
+    return first.then((reached) => (reached || !start ? reached : this.#client ? true : this.#connect(true)));
+  }
+
+  /** Without a client of ours on the server: it is asked once, by a process of its own. */
+  async #reachByFork(): Promise<boolean> {
+    const text = await this.#fork([["display-message", "-p", IDENTITY]]);
+    this.#server = text === null ? null : serverOf(text);
+    return this.#server !== null;
+  }
+
+  async #connect(start: boolean): Promise<boolean> {
+    const sizes = start ? await this.#startServer() : await this.#fork([["show-options", "-gwv", "window-size"]]);
+    if (sizes === null) {
+      this.#server = null;
+      return false;
+    }
+    if (sizes.trim().split("\n").includes("manual")) {
+      throw new BosunError({
+        code: "REFUSED",
+        what: "this tmux server has `window-size manual` as its global setting",
+        why: "tmux 3.3a crashes with all sessions when a window is made under it",
+        fix: "tmux set-option -gw window-size latest, and take the line out of ~/.tmux.conf; or give the town a server of its own: tmux: { socket: town }",
+      });
+    }
+    await this.#attach();
+    return true;
+  }
+
+  /** Also says what `exit-empty` was, so that it can be put back. */
+  async #startServer(): Promise<string | null> {
+    const before = await this.#fork([["show-options", "-sv", "exit-empty"]]);
+    if (before !== null) this.#exitEmptyWas ??= before.trim();
+    return this.#fork([
+      ["start-server"],
+      ["set-option", "-s", "exit-empty", "off"],
+      ["show-options", "-gwv", "window-size"],
+    ]);
+  }
+
+  async #attach(): Promise<void> {
+    const argv = [
+      "-u",
+      ...this.socketFlags,
+      ...this.#config,
+      "-C",
+      "new-session",
+      "-A",
+      "-s",
+      this.#control,
+      "-n",
+      "bosun",
+      "--",
+      "sleep",
+      "2147483647",
+    ];
+    const client: ControlClient = new ControlClient(argv, this.#env, {
+      onEvent: (event) => {
+        if (event.kind === "output") this.#emit({ kind: "output", pane: event.pane as PaneId, bytes: event.bytes });
+        else if (/^(client-|sessions?-|window-|unlinked-window-|layout-change|pane-mode-changed)/.test(event.name))
+          this.#emit({ kind: "changed" });
+      },
+      onGone: (because) => this.#gone(client, because),
+    });
+    await client.ready();
+    this.#client = client;
+    try {
+      const [lines] = await this.#ask([
+        ["display-message", "-p", IDENTITY],
+        ["set-option", "-s", "exit-empty", "off"],
+        ["set-option", "-t", `=${this.#control}:`, "@bosun-control", this.#town],
+      ]);
+      this.#server = serverOf(lines![0]!);
+    } catch (error) {
+      client.end();
+      throw error;
+    }
+    this.#released = false;
+    this.#heard.clear();
+    this.#startPulse();
+    this.#log("connected to tmux", { server: this.#server.id, version: this.#server.version });
+    this.#emit({ kind: "connection", state: "connected", because: `tmux ${this.#server.version}` });
+  }
+
+  /** The connection ended by itself: try again a few times, then go by forks for a while. */
+  #gone(client: ControlClient, because: string): void {
+    if (this.#client !== client) return;
+    this.#client = null;
+    this.#stopPulse();
+    if (this.#closed) return;
+    const nowMs = performance.now();
+    this.#failures = [...this.#failures.filter((at) => nowMs - at < BREAKER.withinMs), nowMs];
+    if (this.#failures.length >= BREAKER.failures) {
+      this.#failures = [];
+      this.#restUntilMs = nowMs + BREAKER.restMs;
+      this.#emit({ kind: "connection", state: "fallback", because });
+      setTimeout(() => void this.#again(), BREAKER.restMs).unref();
+      return;
+    }
+    this.#emit({ kind: "connection", state: "reconnecting", because });
+    setTimeout(() => void this.#again(), RECONNECT_MS[this.#failures.length - 1] ?? 1_000).unref();
+  }
+
+  async #again(): Promise<void> {
+    if (this.#closed || this.#client) return;
+    try {
+      if (!(await this.#reach(false)))
+        this.#emit({ kind: "connection", state: "server-gone", because: "no tmux server runs" });
+    } catch (error) {
+      this.#log("connecting to tmux failed", { error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  async #bear(birth: SessionBirth): Promise<Born> {
+    try {
+      const [lines] = await this.#send(birthCommands(birth));
+      const [id, pane] = lines![0]!.split(" ");
+      for (const { window, layout } of keptLayouts(birth)) await this.#keepLayout(id as SessionId, window, layout);
+      return { name: birth.name, id: id as SessionId, pane: pane as PaneId };
+    } catch (error) {
+      const because = error instanceof Error ? error.message : String(error);
+      // Half a session is none: what this list made is taken back, and only that (a foreign one of this name has no such mark).
+      if (error instanceof TmuxRefusal && !/duplicate session/.test(because)) await this.#takeBack(birth);
+      return {
+        name: birth.name,
+        error: /duplicate session/.test(because) ? `a session called ${birth.name} exists` : because,
+      };
+    }
+  }
+
+  async #keepLayout(session: SessionId, window: number, layout: string): Promise<void> {
+    const [lines] = await this.#send([["list-windows", "-t", session, "-F", "#{window_id}"]]);
+    const id = lines?.[window];
+    if (id) await this.#tolerant([["select-layout", "-t", id, layout]]);
+  }
+
+  async #takeBack(birth: SessionBirth): Promise<void> {
+    const world = await this.observe().catch(() => null);
+    const half = world?.sessions.find(
+      (session) =>
+        session.name === birth.name &&
+        session.marks?.id === birth.marks.id &&
+        session.marks.epoch === birth.marks.epoch,
+    );
+    if (half) await this.#tolerant([["kill-session", "-t", half.id]]);
+  }
+
+  async #endProcesses(
+    doomed: { session: World["sessions"][number]; pids: number[] }[],
+    graceMs: number,
+  ): Promise<void> {
+    const trees = doomed.map(({ session, pids }) =>
+      treeOf(pids, session.marks ? [`BOSUN_TOWN=${session.marks.town}`, `BOSUN_SESSION=${session.marks.id}`] : []),
+    );
+    const all = trees.flat().filter((each) => each.pid !== this.#client?.pid && each.pid !== this.#server?.pid);
+    for (const each of all) signal(each, SHELLS.has(each.comm) ? "SIGHUP" : "SIGTERM");
+    if (!(await allGone(all, graceMs))) {
+      for (const each of all) signal(each, "SIGKILL");
+      await allGone(all, 1_000);
+    }
+  }
+
+  /** Windows that hang only with us any more: their session is gone, and we must not be what keeps their processes alive. */
+  async #dropOrphans(world: World): Promise<void> {
+    if (this.#heard.size === 0) return;
+    const elsewhere = new Set(world.sessions.flatMap((session) => session.windows.map((window) => window.id)));
+    for (const window of this.#heard) {
+      if (elsewhere.has(window)) continue;
+      this.#heard.delete(window);
+      await this.#tolerant([["kill-window", "-t", `=${this.#control}:${window}`]]);
+    }
+  }
+
+  #takePulseOf(world: World): void {
+    this.#pulse.clear();
+    for (const session of world.sessions) {
+      if (session.marks?.town !== this.#town) continue;
+      for (const pane of session.windows.flatMap((window) => window.panes))
+        if (!pane.dead) this.#pulse.set(pane.pid, pane.id);
+    }
+  }
+
+  #startPulse(): void {
+    this.#stopPulse();
+    this.#pulseTimer = setInterval(() => this.#feelPulse(), PULSE_MS);
+    this.#pulseTimer.unref();
+  }
+
+  #stopPulse(): void {
+    if (this.#pulseTimer) clearInterval(this.#pulseTimer);
+    this.#pulseTimer = null;
+    this.#pulse.clear();
+  }
+
+  /** A dead child the server has not noticed stays a zombie until any child signal comes; so we send one. */
+  #feelPulse(): void {
+    let dead = false;
+    for (const pid of this.#pulse.keys()) {
+      const stat = statOf(pid);
+      if (stat && stat.state !== "Z") continue;
+      this.#pulse.delete(pid);
+      dead = true;
+    }
+    if (!dead) return;
+    if (this.#server) {
+      try {
+        process.kill(this.#server.pid, "SIGCHLD");
+      } catch {
+        // ESRCH: the server has gone too; the connection tells that.
+      }
+    }
+    this.#emit({ kind: "changed" });
+  }
+
+  /** One answered group of commands. */
+  async #ask(commands: readonly Command[]): Promise<string[][]> {
+    this.roundTrips++;
+    return this.#send(commands);
+  }
+
+  async #send(commands: readonly Command[]): Promise<string[][]> {
+    if (this.#client) return this.#client.run(commands);
+    const blocks: string[][] = [];
+    for (const command of commands) {
+      const text = await this.#fork([command]);
+      if (text === null) throw unreachable("no tmux server runs");
+      blocks.push(text.replace(/\n$/, "").split("\n"));
+    }
+    return blocks;
+  }
+
+  /** For what may have gone meanwhile: then there is nothing to do. */
+  async #tolerant(commands: readonly Command[]): Promise<void> {
+    try {
+      await this.#send(commands);
+    } catch (error) {
+      if (!(error instanceof TmuxRefusal) && !(error instanceof BosunError && error.code === "UNREACHABLE"))
+        throw error;
+    }
+  }
+
+  #fork(commands: readonly Command[], input?: Buffer): Promise<string | null> {
+    return forkTmux(["-u", ...this.socketFlags, ...this.#config, ...argumentsOf(commands)], this.#env, input);
+  }
+
+  #emit(notice: TmuxNotice): void {
+    for (const listener of this.#listeners) listener(notice);
+  }
+}
+
+function serverOf(text: string): { id: string; pid: number; version: string } {
+  const [pid, started, version] = text.trim().split(" ");
+  return { id: `${pid}:${started}`, pid: Number(pid), version: version! };
+}
+
+async function allGone(processes: ProcessRef[], withinMs: number): Promise<boolean> {
+  const untilMs = performance.now() + withinMs;
+  for (;;) {
+    if (!processes.some(lives)) return true;
+    if (performance.now() >= untilMs) return false;
+    await new Promise((resolve) => setTimeout(resolve, REAP_LOOK_MS));
+  }
+}

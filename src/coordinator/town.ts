@@ -1,0 +1,184 @@
+import { EventEmitter } from "node:events";
+import { readFileSync } from "node:fs";
+import type { Logger } from "pino";
+import { BosunError } from "../protocol/error.ts";
+import type { Plan, PlanSession } from "../protocol/plan.ts";
+import type { Cradle } from "./birth.ts";
+import type { Ledger } from "./log/ledger.ts";
+import { readPlan } from "./plan/read.ts";
+import type { Rooms } from "./rooms/rooms.ts";
+import { planRevisions } from "./sessions/projection.ts";
+import type { Tmux, World } from "./tmux/port.ts";
+
+/** Where the town's name came from; `status` prints it. */
+export interface TownName {
+  name: string;
+  from: string;
+}
+
+export interface TownParts {
+  name: TownName;
+  cradle: Cradle;
+  ledger: Ledger;
+  rooms: Rooms;
+  tmux: Tmux;
+  log: Logger;
+  version: string;
+  now: () => number;
+}
+
+interface TownEvents {
+  /** tmux was looked at and this is what there is. */
+  world: [World | null];
+  /** Another plan is in force. */
+  plan: [Plan];
+}
+
+/**
+ * One town as its coordinator holds it: the plan in force, the last look at tmux, and the rooms of the house. The handlers
+ * (up, status, views, asks …) work on this; it decides nothing itself.
+ */
+export class Town extends EventEmitter<TownEvents> {
+  readonly name: TownName;
+  readonly cradle: Cradle;
+  readonly ledger: Ledger;
+  readonly rooms: Rooms;
+  readonly tmux: Tmux;
+  readonly log: Logger;
+  readonly version: string;
+  readonly now: () => number;
+  readonly startedAt: Date;
+  plan: Plan | null = null;
+  /** The last listing of tmux; null = no server runs. Undefined until the first look. */
+  world: World | null | undefined = undefined;
+  /** Why the last look failed, or null. A failed look never counts as "nothing runs". */
+  blind: string | null = null;
+  /** Sessions being started or stopped right now: what is seen of them meanwhile is not news. */
+  readonly busy = new Set<string>();
+
+  constructor(parts: TownParts) {
+    super();
+    this.name = parts.name;
+    this.cradle = parts.cradle;
+    this.ledger = parts.ledger;
+    this.rooms = parts.rooms;
+    this.tmux = parts.tmux;
+    this.log = parts.log;
+    this.version = parts.version;
+    this.now = parts.now;
+    this.startedAt = new Date(parts.now());
+  }
+
+  /** Looks at tmux now. Throws UNREACHABLE when it cannot be told. */
+  async look(): Promise<World | null> {
+    try {
+      const world = await this.tmux.observe();
+      this.world = world;
+      this.blind = null;
+      this.emit("world", world);
+      return world;
+    } catch (error) {
+      this.blind = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
+  }
+
+  /** The plan a person means: the file given, else the one in force. Reading changes nothing. */
+  planFrom(file: string | undefined): Plan {
+    if (file === undefined) {
+      if (this.plan) return this.plan;
+      throw new BosunError({
+        code: "NOT_FOUND",
+        what: "there is no floor plan",
+        why: "none was found from this folder upwards, and this town has never had one",
+        fix: "bosun init   writes one with comments",
+      });
+    }
+    const plan = readPlan({
+      text: readPlanFile(file),
+      file,
+      town: this.name,
+      readFile: (path) => readFileSync(path, "utf8"),
+      env: process.env,
+    });
+    if (plan.tmux.socket !== (this.plan ?? plan).tmux.socket) {
+      throw new BosunError({
+        code: "CONFLICT",
+        what: `the plan now says tmux.socket: ${plan.tmux.socket}, and this town runs on ${this.plan?.tmux.socket}`,
+        why: "sessions on the other server would be lost from sight",
+        fix: "bosun down && bosun stop, then bosun up",
+      });
+    }
+    return plan;
+  }
+
+  /** Puts a plan in force without starting anything. */
+  adoptPlan(plan: Plan): void {
+    this.plan = plan;
+    this.rooms.declare(plan.rooms);
+    this.emit("plan", plan);
+  }
+
+  /** After a start of the coordinator: the plan that was in force when the last one ended. */
+  restorePlan(): void {
+    const last = planRevisions(this.ledger.views).at(-1);
+    if (!last) return;
+    try {
+      this.adoptPlan(
+        readPlan({
+          text: last.text,
+          file: last.file,
+          town: this.name,
+          readFile: (path) => readFileSync(path, "utf8"),
+          env: process.env,
+        }),
+      );
+    } catch (error) {
+      // The text was valid when it was applied; an include may have gone since. Sessions are still known by their marks.
+      this.log.warn({ err: error, file: last.file }, "the plan in force cannot be read again");
+    }
+  }
+
+  /** A session by plan id, tmux name, or a unique beginning of either. */
+  declared(text: string): PlanSession {
+    const sessions = this.plan?.sessions ?? [];
+    const exact = sessions.find((session) => session.id === text || session.name === text);
+    if (exact) return exact;
+    const begins = sessions.filter((session) => session.id.startsWith(text) || session.name.startsWith(text));
+    if (begins.length === 1) return begins[0]!;
+    throw new BosunError({
+      code: "UNKNOWN_SESSION",
+      what:
+        begins.length > 1
+          ? `"${text}" could be ${begins.map((session) => session.name).join(", ")}`
+          : `no session is called "${text}"`,
+      why:
+        begins.length > 1
+          ? "the beginning of a name must fit one session only"
+          : "it is neither a plan id nor a tmux name of this town",
+      fix: "bosun ls   shows them all",
+    });
+  }
+}
+
+/** The largest plan that is read at all; the reader has a tighter limit of its own. Stops a 10 GB file at the door. */
+const MAX_PLAN_BYTES = 16 * 1_048_576;
+
+export function readPlanFile(file: string): string {
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length <= MAX_PLAN_BYTES) return bytes.toString("utf8");
+  } catch (error) {
+    throw new BosunError({
+      code: "NOT_FOUND",
+      what: `the floor plan ${file} cannot be read`,
+      why: error instanceof Error ? error.message : String(error),
+      fix: "bosun init   writes one, or name another with -f FILE",
+    });
+  }
+  throw new BosunError({
+    code: "PLAN_INVALID",
+    what: `${file} is larger than ${MAX_PLAN_BYTES} bytes`,
+    why: "a floor plan is a page or two of text",
+  });
+}

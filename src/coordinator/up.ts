@@ -1,0 +1,548 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { BosunError } from "../protocol/error.ts";
+import type { Event } from "../protocol/event.ts";
+import { agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
+import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protocol/session.ts";
+import { fifoOf, prepare, prepareRespawn } from "./birth.ts";
+import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import { type Difference, type DiffOptions, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
+import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
+import type { SessionId, TmuxSession } from "./tmux/port.ts";
+import type { Town } from "./town.ts";
+import { readPlanFile } from "./town.ts";
+
+/** Sessions started side by side: enough to keep two cores busy, few enough not to trip agents' sign-in limits. */
+const PARALLEL_STARTS = 8;
+
+/** Between TERM and KILL when a session is stopped. Ten seconds is what docker compose gives; agents save their state in it. */
+const STOP_GRACE_MS = 10_000;
+
+export function registerUp(dispatch: Dispatch, town: Town, reconcile: Reconcile): void {
+  dispatch.handle(planDiff, async (input) => {
+    const plan = town.planFrom(input.file);
+    const { steps } = await reconcile.difference(plan, {
+      only: named(plan, input.sessions),
+      restart: false,
+      yes: false,
+    });
+    return { town: town.name.name, steps: steps.map(publicStep) };
+  });
+  dispatch.handle(townUp, (input, call) => reconcile.up(input, call.actor, call.stream));
+  dispatch.handle(townDown, (input, call) => reconcile.down(input, call.actor));
+  dispatch.handle(sessionRestart, (input, call) => reconcile.restart(input, call.actor));
+}
+
+type UpInput = {
+  file?: string | undefined;
+  sessions?: string[] | undefined;
+  restart?: boolean | undefined;
+  yes?: boolean | undefined;
+  dryRun?: boolean | undefined;
+};
+
+/** Makes tmux match the plan. One at a time: a second `up` waits for the first. */
+export class Reconcile {
+  readonly #town: Town;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(town: Town) {
+    this.#town = town;
+  }
+
+  async difference(plan: Plan, options: DiffOptions): Promise<Difference> {
+    const world = await this.#town.look();
+    return diff(plan, world, rememberedOf(this.#town), options);
+  }
+
+  up(input: UpInput, actor: Actor, stream: Stream | null) {
+    return this.#inTurn(() => this.#up(input, actor, stream));
+  }
+
+  down(
+    input: { sessions?: string[] | undefined; yes?: boolean | undefined; dryRun?: boolean | undefined },
+    actor: Actor,
+  ) {
+    return this.#inTurn(() => this.#down(input, actor));
+  }
+
+  restart(input: { sessions: string[]; yes?: boolean | undefined }, actor: Actor) {
+    return this.#inTurn(() => this.#restart(input, actor));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #up(input: UpInput, actor: Actor, stream: Stream | null) {
+    const town = this.#town;
+    const startedMs = performance.now();
+    const tripsBefore = town.tmux.roundTrips;
+    const plan = town.planFrom(input.file);
+    const only = named(plan, input.sessions);
+    const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
+    if (!input.dryRun) await town.tmux.connect();
+    const { steps } = await this.difference(plan, options);
+    const held = steps.filter((step) => step.needs !== null);
+    const todo = steps.filter((step) => step.needs === null && step.do !== "none");
+    const result = {
+      town: plan.town,
+      created: [] as string[],
+      adopted: [] as string[],
+      restarted: [] as string[],
+      stopped: [] as string[],
+      unchanged: steps.filter((step) => step.do === "none" && step.needs === null).length,
+      failed: [] as { session: string; error: string }[],
+      held: held.map(publicStep),
+      steps: todo.map(publicStep),
+      round_trips: 0,
+      ms: 0,
+    };
+    if (!input.dryRun) {
+      await this.#putInForce(plan, todo, actor);
+      const progress = new Progress(stream, todo.length);
+      await this.#apply(plan, todo, actor, result, progress);
+      if (todo.length > 0) await town.look();
+    }
+    const taken = held.find((step) => step.needs === "name-taken");
+    if (taken && only === null && todo.length === 0 && result.unchanged === 0) throw nameTaken(taken);
+    for (const step of held)
+      if (step.needs === "name-taken") result.failed.push({ session: step.name, error: step.why });
+    result.round_trips = town.tmux.roundTrips - tripsBefore;
+    result.ms = Math.round(performance.now() - startedMs);
+    return result;
+  }
+
+  /** Rooms and questions must work before the first agent speaks, so the plan comes into force before anything starts. */
+  async #putInForce(plan: Plan, todo: PlannedStep[], actor: Actor): Promise<void> {
+    const town = this.#town;
+    const last = planRevisions(town.ledger.views).at(-1);
+    if (last?.digest !== plan.digest) {
+      const text = readPlanFile(plan.file);
+      await town.ledger.write({
+        actor: actor.name,
+        decide: () => ({
+          events: [
+            {
+              type: "plan.applied",
+              data: { file: plan.file, digest: plan.digest, text, about: definedOnly(plan.about) },
+            },
+          ],
+          result: null,
+        }),
+      });
+    }
+    if (town.plan?.digest !== plan.digest) town.adoptPlan(plan);
+    makeFifos(
+      town.cradle.stateFolder,
+      todo.flatMap((step) => step.declared ?? []),
+    );
+  }
+
+  async #apply(plan: Plan, todo: PlannedStep[], actor: Actor, result: UpResult, progress: Progress): Promise<void> {
+    const stops = todo.filter((step) => step.do === "stop" || step.do === "restart");
+    await this.#stopSteps(stops, actor, progress);
+    result.stopped.push(...stops.filter((step) => step.do === "stop").map((step) => step.name));
+    for (const step of todo) {
+      if (step.do === "rename") await this.#rename(step, actor, progress);
+      if (step.do === "adopt") await this.#adopt(step, actor, progress);
+      if (step.do === "respawn") await this.#respawn(plan, step, actor, progress);
+    }
+    result.adopted.push(...todo.filter((step) => step.do === "adopt").map((step) => step.name));
+    result.restarted.push(...todo.filter((step) => step.do === "respawn").map((step) => step.name));
+    const starts = todo.filter((step) => step.do === "create" || step.do === "restart");
+    const restarts = new Set(starts.filter((step) => step.do === "restart").map((step) => step.session));
+    const started = await this.#start(
+      plan,
+      starts.map((step) => step.declared!),
+      "up",
+      actor,
+      progress,
+    );
+    result.failed.push(...started.failed);
+    for (const session of started.born)
+      (restarts.has(session.id) ? result.restarted : result.created).push(session.name);
+  }
+
+  /** Waves follow `after:`; inside a wave sessions start side by side. The mark is set with the birth, the log follows. */
+  async #start(plan: Plan, sessions: PlanSession[], because: string, actor: Actor, progress: Progress) {
+    const town = this.#town;
+    const born: PlanSession[] = [];
+    const failed: { session: string; error: string }[] = [];
+    for (const wave of startWaves(sessions)) {
+      const prepared = new Map<string, { session: PlanSession; epoch: number }>();
+      const births = [];
+      const events: Event[] = [];
+      for (const session of wave) {
+        const epoch = nextEpoch(town, session.id);
+        try {
+          const ready = prepare(plan, session, epoch, town.cradle);
+          births.push(ready.birth);
+          events.push(
+            { type: "session.wanted", data: { session: session.id, name: session.name, wanted: "running", because } },
+            ...ready.events,
+          );
+          prepared.set(session.name, { session, epoch });
+          town.busy.add(session.id);
+        } catch (error) {
+          failed.push({ session: session.name, error: error instanceof Error ? error.message : String(error) });
+        }
+      }
+      if (births.length === 0) continue;
+      const server = town.world?.server ?? "";
+      await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
+      const started: Event[] = [];
+      await town.tmux.start(births, {
+        parallel: PARALLEL_STARTS,
+        onBorn: (one) => {
+          const { session, epoch } = prepared.get(one.name)!;
+          if ("error" in one) failed.push({ session: session.name, error: one.error });
+          else {
+            born.push(session);
+            started.push({
+              type: "session.started",
+              data: {
+                session: session.id,
+                name: session.name,
+                epoch,
+                tmuxId: one.id,
+                server,
+                shape: session.shape,
+                adopted: false,
+              },
+            });
+          }
+          progress.step(session.name, "error" in one ? "failed" : "started");
+        },
+      });
+      await town.ledger.write({ actor: actor.name, decide: () => ({ events: started, result: null }) });
+      for (const { session } of prepared.values()) town.busy.delete(session.id);
+    }
+    return { born, failed };
+  }
+
+  async #stopSteps(steps: PlannedStep[], actor: Actor, progress: Progress): Promise<void> {
+    if (steps.length === 0) return;
+    const town = this.#town;
+    for (const step of steps) town.busy.add(step.session);
+    const gone = new Set(
+      await town.tmux.stop(
+        steps.map((step) => step.found!.id),
+        { graceMs: STOP_GRACE_MS },
+      ),
+    );
+    const events: Event[] = steps
+      .filter((step) => gone.has(step.found!.id))
+      .map((step) => ({
+        type: "session.stopped",
+        data: { session: step.session, name: step.name, epoch: step.found!.marks?.epoch ?? 0, because: step.why },
+      }));
+    await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
+    for (const step of steps) {
+      town.busy.delete(step.session);
+      progress.step(step.name, "stopped");
+    }
+  }
+
+  async #rename(step: PlannedStep, actor: Actor, progress: Progress): Promise<void> {
+    const from = step.found!.name;
+    await this.#town.tmux.rename(step.found!.id, step.name);
+    await this.#town.ledger.write({
+      actor: actor.name,
+      decide: () => ({
+        events: [{ type: "session.renamed", data: { session: step.session, from, to: step.name } }],
+        result: null,
+      }),
+    });
+    progress.step(step.name, `renamed from ${from}`);
+  }
+
+  async #adopt(step: PlannedStep, actor: Actor, progress: Progress): Promise<void> {
+    await this.#town.ledger.write({
+      actor: actor.name,
+      decide: () => ({
+        events: adoption(step.declared!, step.found!, this.#town.world?.server ?? "", "up"),
+        result: null,
+      }),
+    });
+    progress.step(step.name, "found again");
+  }
+
+  async #respawn(plan: Plan, step: PlannedStep, actor: Actor, progress: Progress): Promise<void> {
+    const town = this.#town;
+    for (const pane of step.panes)
+      await respawnPane(town, plan, step.declared!, step.found!, pane.slot!, pane.id, 0, "up", actor.name);
+    progress.step(step.name, `${step.panes.length} pane${step.panes.length > 1 ? "s" : ""} started again`);
+  }
+
+  async #down(
+    input: { sessions?: string[] | undefined; yes?: boolean | undefined; dryRun?: boolean | undefined },
+    actor: Actor,
+  ) {
+    const town = this.#town;
+    const world = await town.look();
+    const wanted =
+      input.sessions && input.sessions.length > 0
+        ? new Set(input.sessions.map((text) => town.declared(text).id))
+        : null;
+    const found = (world?.sessions ?? []).filter(
+      (session) => session.marks?.town === town.name.name && (wanted === null || wanted.has(session.marks.id)),
+    );
+    const declared = new Map((town.plan?.sessions ?? []).map((session) => [session.id, session]));
+    const order = startWaves(town.plan?.sessions ?? [])
+      .flat()
+      .map((session) => session.id);
+    const steps = found
+      .map((session): PlannedStep => {
+        const entry = declared.get(session.marks!.id) ?? null;
+        const attached = session.attached > 0 && entry?.kind !== "view";
+        const needs = input.yes
+          ? null
+          : attached
+            ? "--yes (somebody is attached)"
+            : entry?.protect
+              ? "--yes (protected)"
+              : null;
+        return {
+          do: "stop",
+          session: session.marks!.id,
+          name: session.name,
+          why: "down",
+          destructive: true,
+          needs,
+          declared: entry,
+          found: session,
+          panes: [],
+        };
+      })
+      // What others stand on goes last.
+      .toSorted((a, b) => order.indexOf(b.session) - order.indexOf(a.session));
+    const todo = steps.filter((step) => step.needs === null);
+    const held = steps.filter((step) => step.needs !== null).map(publicStep);
+    if (input.dryRun) return { town: town.name.name, stopped: [], held, failed: [], steps: todo.map(publicStep) };
+    const intents = [...(wanted ?? declared.keys())].filter((id) => !held.some((step) => step.session === id));
+    const changed = intents.filter((id) => sessionRow(town.ledger.views, id)?.wanted === "running");
+    await town.ledger.write({
+      actor: actor.name,
+      decide: () => ({
+        events: changed.map(
+          (id): Event => ({
+            type: "session.wanted",
+            data: { session: id, name: declared.get(id)?.name ?? id, wanted: "stopped", because: "down" },
+          }),
+        ),
+        result: null,
+      }),
+    });
+    await this.#stopSteps(todo, actor, new Progress(null, todo.length));
+    const left = todo.length > 0 ? await town.look() : world;
+    // Nothing of ours runs any more: our control session would only keep an empty server alive.
+    if (left && !left.sessions.some((session) => session.marks?.town === town.name.name)) {
+      await town.tmux.close();
+      await town.look();
+    }
+    return {
+      town: town.name.name,
+      stopped: todo.map((step) => step.name),
+      held,
+      failed: [],
+      steps: todo.map(publicStep),
+    };
+  }
+
+  async #restart(input: { sessions: string[]; yes?: boolean | undefined }, actor: Actor) {
+    const town = this.#town;
+    const plan = town.planFrom(undefined);
+    const only = named(plan, input.sessions)!;
+    const world = await town.look();
+    const running = new Map(
+      (world?.sessions ?? [])
+        .filter((session) => session.marks?.town === plan.town)
+        .map((session) => [session.marks!.id, session]),
+    );
+    const sessions = plan.sessions.filter((session) => only.has(session.id));
+    const held: Step[] = [];
+    const stops: PlannedStep[] = [];
+    for (const session of sessions) {
+      const found = running.get(session.id);
+      if (!found) continue;
+      const attached = found.attached > 0 && session.kind !== "view";
+      const needs = input.yes
+        ? null
+        : attached
+          ? "--yes (somebody is attached)"
+          : session.protect
+            ? "--yes (protected)"
+            : null;
+      const step: PlannedStep = {
+        do: "restart",
+        session: session.id,
+        name: session.name,
+        why: "restart",
+        destructive: true,
+        needs,
+        declared: session,
+        found,
+        panes: [],
+      };
+      if (needs) held.push(publicStep(step));
+      else stops.push(step);
+    }
+    const todo = sessions.filter((session) => !held.some((step) => step.session === session.id));
+    await this.#stopSteps(stops, actor, new Progress(null, stops.length));
+    makeFifos(town.cradle.stateFolder, todo);
+    const { born, failed } = await this.#start(plan, todo, "restart", actor, new Progress(null, todo.length));
+    await town.look();
+    if (failed.length > 0) {
+      throw new BosunError({
+        code: "FAILED",
+        what: `${failed[0]!.session} did not start again`,
+        why: failed[0]!.error,
+        fix: `bosun status ${failed[0]!.session} --why`,
+      });
+    }
+    return { town: plan.town, restarted: born.map((session) => session.name), held };
+  }
+}
+
+type UpResult = {
+  created: string[];
+  adopted: string[];
+  restarted: string[];
+  stopped: string[];
+  failed: { session: string; error: string }[];
+};
+
+/** Tells the caller of a long piece of work how far it is. */
+class Progress {
+  readonly #stream: Stream | null;
+  readonly #total: number;
+  #done = 0;
+
+  constructor(stream: Stream | null, total: number) {
+    this.#stream = stream;
+    this.#total = total;
+  }
+
+  step(session: string, did: string): void {
+    this.#done++;
+    this.#stream?.push(JSON.stringify({ done: this.#done, total: this.#total, session, did }));
+  }
+}
+
+/** A new process in one pane of a running session; its credential becomes a new one. */
+export async function respawnPane(
+  town: Town,
+  plan: Plan,
+  session: PlanSession,
+  found: TmuxSession,
+  slot: string,
+  pane: Parameters<Town["tmux"]["respawn"]>[0],
+  attempt: number,
+  because: string,
+  actor: string,
+): Promise<void> {
+  const epoch = found.marks!.epoch;
+  const ready = prepareRespawn(plan, session, slot, epoch, town.cradle);
+  if (!ready) return;
+  await town.tmux.respawn(pane, ready.birth);
+  const agent = ready.birth.env.BOSUN_AGENT ?? null;
+  await town.ledger.write({
+    actor,
+    decide: () => ({
+      events: [
+        ...ready.events,
+        { type: "pane.respawned", data: { session: session.id, epoch, pane: slot, agent, because, attempt } },
+      ],
+      result: null,
+    }),
+  });
+}
+
+export function adoption(declared: PlanSession, found: TmuxSession, server: string, because: string): Event[] {
+  const marks = found.marks!;
+  return [
+    { type: "session.wanted", data: { session: declared.id, name: found.name, wanted: "running", because } },
+    {
+      type: "session.started",
+      data: {
+        session: declared.id,
+        name: found.name,
+        epoch: marks.epoch,
+        tmuxId: found.id as SessionId,
+        server,
+        shape: marks.shape,
+        adopted: true,
+      },
+    },
+  ];
+}
+
+export function rememberedOf(
+  town: Town,
+): Map<string, { id: string; wanted: "running" | "stopped" | null; epoch: number }> {
+  return new Map(
+    sessionRows(town.ledger.views).map((row) => [row.id, { id: row.id, wanted: row.wanted, epoch: row.epoch }]),
+  );
+}
+
+/** Above anything this town, or a mark found in tmux, ever used. */
+function nextEpoch(town: Town, id: string): number {
+  const marks = (town.world?.sessions ?? [])
+    .filter((session) => session.marks?.town === town.name.name && session.marks.id === id)
+    .map((session) => session.marks!.epoch);
+  return 1 + Math.max(sessionRow(town.ledger.views, id)?.epoch ?? 0, 0, ...marks);
+}
+
+function named(plan: Plan, names: string[] | undefined): Set<string> | null {
+  if (!names || names.length === 0) return null;
+  return new Set(
+    names.map((text) => {
+      const session = plan.sessions.find((each) => each.id === text || each.name === text);
+      if (session) return session.id;
+      throw new BosunError({
+        code: "UNKNOWN_SESSION",
+        what: `the plan has no session "${text}"`,
+        fix: "bosun plan show   lists them all",
+      });
+    }),
+  );
+}
+
+function publicStep(step: PlannedStep): Step {
+  return {
+    do: step.do,
+    session: step.session,
+    name: step.name,
+    why: step.why,
+    destructive: step.destructive,
+    needs: step.needs,
+  };
+}
+
+function nameTaken(step: PlannedStep): BosunError {
+  return new BosunError({
+    code: "NAME_TAKEN",
+    what: `a tmux session called ${step.name} is already there`,
+    why: step.why,
+    fix: "rename or end it yourself, or give this town a server of its own: tmux: { socket: town }",
+  });
+}
+
+/** One FIFO per agent, made before it starts; existing ones stay. One fork for all of them. */
+function makeFifos(stateFolder: string, sessions: PlanSession[]): void {
+  const paths = agentsOf(sessions).map((placed) => fifoOf(stateFolder, placed.agent.id));
+  const missing = paths.filter((path) => !existsSync(path));
+  if (missing.length === 0) return;
+  mkdirSync(join(stateFolder, "fifo"), { recursive: true, mode: 0o700 });
+  execFileSync("mkfifo", ["-m", "600", "--", ...missing], { stdio: ["ignore", "ignore", "pipe"] });
+}
+
+function definedOnly(about: Plan["about"]): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(about).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+}

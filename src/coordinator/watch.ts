@@ -1,0 +1,255 @@
+import type { Event } from "../protocol/event.ts";
+import { agentAt, type Plan, type PlanSession } from "../protocol/plan.ts";
+import { declaredPanes } from "./plan/diff.ts";
+import { decideRestart } from "./restart.ts";
+import { layoutOf, sessionRow } from "./sessions/projection.ts";
+import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
+import type { Town } from "./town.ts";
+import { adoption, type Reconcile, respawnPane } from "./up.ts";
+
+/** Several notices of one change come within a few ms; one look answers them all. */
+const LOOK_AFTER_MS = 30;
+
+/** tmux tells most things; layouts, attached people and lost events are found by looking. One look costs about 1 ms. */
+const LOOK_EVERY_MS = 2_000;
+
+const COORDINATOR = "coordinator";
+
+/** Ends of one pane (or of a whole session, slot "*") since the coordinator knows it. */
+interface History {
+  endedAtMs: number[];
+  startedAtMs: number;
+  /** Process id whose end has been dealt with. */
+  dealtWith: number | null;
+  timer: NodeJS.Timeout | null;
+}
+
+/**
+ * Keeps the town's picture of tmux current and acts on what changed by itself: an ended pane or a vanished session becomes
+ * an event, its room is marked stale, and its restart policy is followed. A failed look changes nothing.
+ */
+export class Watch {
+  readonly #town: Town;
+  readonly #reconcile: Reconcile;
+  readonly #histories = new Map<string, History>();
+  readonly #stale = new Map<string, { room: string; label: string }>();
+  readonly #layouts = new Map<string, string>();
+  readonly #strangers = new Set<string>();
+  #looking: NodeJS.Timeout | null = null;
+  #every: NodeJS.Timeout | null = null;
+  #stopped = false;
+
+  constructor(town: Town, reconcile: Reconcile) {
+    this.#town = town;
+    this.#reconcile = reconcile;
+  }
+
+  start(): void {
+    this.#town.tmux.on((notice) => {
+      if (notice.kind === "connection")
+        this.#town.log.info({ state: notice.state, because: notice.because }, "tmux connection");
+      if (notice.kind !== "output") this.#lookSoon();
+    });
+    this.#town.on("world", (world) => {
+      void this.#compare(world).catch((error: unknown) =>
+        this.#town.log.error({ err: error }, "comparing the world with the plan failed"),
+      );
+    });
+    this.#every = setInterval(() => this.#lookSoon(), LOOK_EVERY_MS);
+    this.#every.unref();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#looking) clearTimeout(this.#looking);
+    if (this.#every) clearInterval(this.#every);
+    for (const history of this.#histories.values()) if (history.timer) clearTimeout(history.timer);
+  }
+
+  #lookSoon(): void {
+    if (this.#stopped || this.#looking) return;
+    this.#looking = setTimeout(() => {
+      this.#looking = null;
+      this.#town.look().catch((error: unknown) => this.#town.log.warn({ err: error }, "tmux cannot be asked"));
+    }, LOOK_AFTER_MS);
+  }
+
+  async #compare(world: World | null): Promise<void> {
+    const { plan } = this.#town;
+    if (!plan || this.#stopped) return;
+    const found = new Map(
+      (world?.sessions ?? [])
+        .filter((session) => session.marks?.town === plan.town)
+        .map((session) => [session.marks!.id, session]),
+    );
+    const events: Event[] = [];
+    const vanished: PlanSession[] = [];
+    for (const declared of plan.sessions) {
+      if (this.#town.busy.has(declared.id) || declared.chat) continue;
+      const session = found.get(declared.id);
+      if (session) this.#compareFound(plan, declared, session, world!, events);
+      else if (this.#vanished(declared, events)) vanished.push(declared);
+    }
+    this.#noteStrangers(world, plan, events);
+    if (events.length > 0)
+      await this.#town.ledger.write({ actor: COORDINATOR, decide: () => ({ events, result: null }) });
+    if (vanished.length > 0) this.#bringBack(vanished);
+  }
+
+  #compareFound(plan: Plan, declared: PlanSession, session: TmuxSession, world: World, events: Event[]): void {
+    const row = sessionRow(this.#town.ledger.views, declared.id);
+    if (row?.state !== "started" || row.epoch !== session.marks!.epoch) {
+      if (row?.wanted === "stopped") return;
+      events.push(...adoption(declared, session, world.server, "found again after the coordinator was away"));
+    }
+    for (const pane of declaredPanes(session)) {
+      const history = this.#historyOf(declared.id, pane.slot!);
+      if (!pane.dead) this.#paneLives(declared, pane, history);
+      else if (history.dealtWith !== pane.pid) this.#paneEnded(plan, declared, session, pane, history, events);
+    }
+    if (declared.kind === "view") this.#noteLayouts(declared, session, events);
+  }
+
+  #paneLives(declared: PlanSession, pane: TmuxPane, history: History): void {
+    if (history.dealtWith !== null) {
+      history.startedAtMs = this.#town.now();
+      history.dealtWith = null;
+    }
+    if (declared.room) this.#setLive(`${declared.id} ${pane.slot}`);
+    this.#setLive(`${declared.id} *`);
+  }
+
+  #paneEnded(
+    plan: Plan,
+    declared: PlanSession,
+    session: TmuxSession,
+    pane: TmuxPane,
+    history: History,
+    events: Event[],
+  ): void {
+    const exit = pane.exit ?? "ended";
+    const agent = agentAt(declared, pane.slot!);
+    history.dealtWith = pane.pid;
+    events.push({
+      type: "pane.exited",
+      data: { session: declared.id, epoch: session.marks!.epoch, pane: pane.slot!, agent, exit },
+    });
+    if (declared.room && agent) this.#setStale(`${declared.id} ${pane.slot}`, declared.room, agent, exit);
+    const policy = declared.kind === "view" ? "always" : declared.restart.policy;
+    const decision = decideRestart(policy, exit, history, this.#town.now());
+    history.endedAtMs.push(this.#town.now());
+    this.#town.log.info({ session: declared.id, pane: pane.slot, agent, exit, decision }, "a pane's process ended");
+    if (decision.do === "leave") return;
+    history.timer = setTimeout(() => {
+      history.timer = null;
+      void this.#respawn(plan, declared, pane.slot!, decision.attempt, decision.because);
+    }, decision.afterMs);
+  }
+
+  async #respawn(plan: Plan, declared: PlanSession, slot: string, attempt: number, because: string): Promise<void> {
+    const town = this.#town;
+    try {
+      const world = await town.look();
+      const session = world?.sessions.find((each) => each.marks?.town === plan.town && each.marks.id === declared.id);
+      const pane = session && declaredPanes(session).find((each) => each.slot === slot);
+      const wanted = sessionRow(town.ledger.views, declared.id)?.wanted === "running";
+      if (this.#stopped || !session || !pane?.dead || !wanted || town.busy.has(declared.id)) return;
+      await respawnPane(town, plan, declared, session, slot, pane.id, attempt, because, COORDINATOR);
+      await town.look();
+    } catch (error) {
+      town.log.error({ err: error, session: declared.id, slot }, "starting a pane again failed");
+      this.#lookSoon();
+    }
+  }
+
+  /** True when a session we want is gone and its policy says to bring it back. */
+  #vanished(declared: PlanSession, events: Event[]): boolean {
+    const row = sessionRow(this.#town.ledger.views, declared.id);
+    if (row?.wanted !== "running" || row.state !== "started") {
+      if (declared.room && row)
+        this.#setStale(
+          `${declared.id} *`,
+          declared.room,
+          declared.name,
+          row.wanted === "stopped" ? "stopped" : "not running",
+        );
+      return false;
+    }
+    events.push({
+      type: "session.exited",
+      data: {
+        session: declared.id,
+        name: declared.name,
+        epoch: row.epoch,
+        exit: "gone",
+        because: "its tmux session is gone and we did not end it",
+      },
+    });
+    if (declared.room) this.#setStale(`${declared.id} *`, declared.room, declared.name, "its session is gone");
+    const history = this.#historyOf(declared.id, "*");
+    const policy = declared.kind === "view" ? "never" : declared.restart.policy;
+    const decision = decideRestart(policy, "gone", history, this.#town.now());
+    history.endedAtMs.push(this.#town.now());
+    this.#town.log.warn({ session: declared.id, decision }, "a session is gone");
+    return decision.do === "restart";
+  }
+
+  #bringBack(sessions: PlanSession[]): void {
+    const actor = { name: COORDINATOR, id: COORDINATOR, kind: "coordinator", role: "admin", session: null } as const;
+    this.#reconcile
+      .up({ sessions: sessions.map((session) => session.id) }, actor, null)
+      .catch((error: unknown) => this.#town.log.error({ err: error }, "bringing sessions back failed"));
+  }
+
+  #historyOf(session: string, slot: string): History {
+    const key = `${session} ${slot}`;
+    const known = this.#histories.get(key);
+    if (known) return known;
+    const fresh: History = { endedAtMs: [], startedAtMs: this.#town.now(), dealtWith: null, timer: null };
+    this.#histories.set(key, fresh);
+    return fresh;
+  }
+
+  #setStale(key: string, room: string, label: string, because: string): void {
+    if (this.#stale.has(key)) return;
+    this.#stale.set(key, { room, label });
+    this.#town.rooms.setStale(room, label, new Date(this.#town.now()).toISOString(), because);
+  }
+
+  #setLive(key: string): void {
+    const stale = this.#stale.get(key);
+    if (!stale) return;
+    this.#stale.delete(key);
+    this.#town.rooms.setLive(stale.room, stale.label);
+  }
+
+  /** A person's own arrangement is kept for the next time; what we arranged at birth is not news. */
+  #noteLayouts(declared: PlanSession, session: TmuxSession, events: Event[]): void {
+    for (const window of session.windows) {
+      const place = declared.windows.find((each) => each.name === window.name);
+      if (!place || place.panes.length < 2 || window.linked > 1) continue;
+      const key = `${session.id} ${window.id}`;
+      const known = this.#layouts.get(key);
+      this.#layouts.set(key, window.layout);
+      if (known === undefined || known === window.layout || session.attached === 0) continue;
+      if (layoutOf(this.#town.ledger.views, declared.id, window.name) === window.layout) continue;
+      events.push({ type: "view.layout", data: { session: declared.id, window: window.name, layout: window.layout } });
+    }
+  }
+
+  #noteStrangers(world: World | null, plan: Plan, events: Event[]): void {
+    for (const session of world?.sessions ?? []) {
+      const key = `${world!.server} ${session.id}`;
+      if (session.marks !== null || this.#strangers.has(key)) continue;
+      this.#strangers.add(key);
+      events.push({
+        type: "session.unknown",
+        data: {
+          name: session.name,
+          tmuxId: session.id,
+          evidence: `tmux has it since ${new Date(session.createdAtS * 1000).toISOString()}, the plan of ${plan.town} does not`,
+        },
+      });
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import { BosunError } from "./error.ts";
+import { ID_PATTERN } from "./id.ts";
+
+/** What decided the town's name; `status` prints it. */
+export type TownSource = "flag" | "environment" | "plan" | "GT_ROOT" | "folder";
+
+/**
+ * Which town is meant: a flag, then `GT_TOWN_NAME` or `BOSUN_TOWN`, then the plan's `town:`, then the last part of `GT_ROOT`,
+ * then that of the folder the plan was found in. Throws USAGE when what decides cannot be a name.
+ */
+export function discoverTown(given: {
+  flag: string | null;
+  env: Record<string, string | undefined>;
+  planTown: string | null;
+  root: string;
+}): { town: string; from: TownSource } {
+  const lastPart = (path: string): string => path.replace(/\/+$/, "").split("/").at(-1) ?? "";
+  const candidates: [string | null | undefined, TownSource][] = [
+    [given.flag, "flag"],
+    [given.env.GT_TOWN_NAME || given.env.BOSUN_TOWN, "environment"],
+    [given.planTown, "plan"],
+    [given.env.GT_ROOT && lastPart(given.env.GT_ROOT), "GT_ROOT"],
+    [lastPart(given.root), "folder"],
+  ];
+  const [town, from] = candidates.find(([name]) => name) as [string, TownSource];
+  if (town !== undefined && ID_PATTERN.test(town)) return { town, from };
+  throw new BosunError({
+    code: "USAGE",
+    what: `"${town ?? ""}" cannot be a town's name`,
+    why: `it comes from ${from ?? "nowhere"}; a name is letters, digits, _ . and -, at most 64, not starting with - or .`,
+    fix: "say another with --town NAME, or town: NAME in the floor plan",
+  });
+}
+
+/**
+ * The plan's `town:` without reading YAML: the line at the left edge. The command line finds the coordinator's socket by it;
+ * the coordinator reads the plan properly.
+ */
+export function peekTown(text: string): string | null {
+  const found = /^["']?town["']?\s*:[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^#\n]*?))[ \t]*(?:#.*)?$/m.exec(
+    text.slice(0, 262_144),
+  );
+  const town = found && (found[1] ?? found[2] ?? found[3])?.trim();
+  return town && !town.includes("<") ? town : null;
+}

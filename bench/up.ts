@@ -1,3 +1,5 @@
+import { birthCommands } from "../src/coordinator/tmux/births.ts";
+import { controlLine } from "../src/coordinator/tmux/words.ts";
 import { type Bench, Ground, type Ground as GroundType, has, ratio, series, timed } from "./measure.ts";
 
 const SESSIONS = 40;
@@ -41,7 +43,7 @@ export const up: Bench = {
           ),
       ],
       notes: [
-        "the floor marks, names, titles, sizes and lays out every session as bosun does, from one file",
+        "the floor is the very commands bosun sends, read by tmux from one file",
         "panes run `sleep`, so only the starting is measured",
       ],
     };
@@ -71,29 +73,36 @@ export function planOf(sessions: number, panes: number): string {
   return `version: 1\nsessions:\n${entries.join("\n")}\n`;
 }
 
+/** The very commands bosun sends, in a file that tmux reads by itself: nothing that makes these sessions can be faster. */
 async function sourceFile(ground: GroundType): Promise<number> {
-  const lines = names().flatMap((name) => {
-    const target = `=${name}:`;
-    const env = `-e BOSUN_TOWN=bench -e BOSUN_SESSION=${name} -e BOSUN_SOCKET=/run/bosun.sock -e BOSUN_TOKEN_FILE=/run/tokens/${name}`;
-    return [
-      `new-session -d -s ${name} -n main -x 200 -y 50 -c / ${env} /bin/sh -c "${COMMAND}"`,
-      `set-option -t =${name} @town bench`,
-      `set-option -t =${name} @id ${name}`,
-      `set-option -t =${name} @epoch 1`,
-      `set-option -t =${name} @shape 0123456789abcdef`,
-      `set-option -w -t ${target} remain-on-exit on`,
-      `set-option -p -t ${target} @slot 0.0`,
-      `select-pane -t ${target} -T pane-0`,
-      ...Array.from({ length: PANES - 1 }, (_, index) => [
-        `split-window -d -t ${target} -c / ${env} /bin/sh -c "${COMMAND}"`,
-        `set-option -p -t "${target}.{bottom}" @slot 0.${index + 1}`,
-        `select-pane -t "${target}.{bottom}" -T pane-${index + 1}`,
-      ]).flat(),
-      `select-layout -t ${target} tiled`,
-      `resize-window -t ${target} -x 200 -y 50`,
-    ];
+  const lines = names().map((name) => {
+    const env = {
+      PATH: ground.env.PATH!,
+      BOSUN_HOME: ground.env.BOSUN_HOME!,
+      BOSUN_TOWN: "bench",
+      BOSUN_SOCKET: `${ground.stateFolder}/bosun.sock`,
+      BOSUN_TOKEN_FILE: `${ground.stateFolder}/tokens/program_${name}.00000000`,
+      BOSUN_SESSION: name,
+      BOSUN_EPOCH: "1",
+    };
+    const panes = Array.from({ length: PANES }, (_, pane) => ({
+      slot: `0.${pane}`,
+      title: `pane-${pane}`,
+      cwd: ground.folder,
+      env,
+      argv: ["/bin/sh", "-c", COMMAND],
+    }));
+    return controlLine(
+      birthCommands({
+        name,
+        marks: { town: "bench", id: name, epoch: 1, shape: "0123456789abcdef" },
+        size: { columns: 200, rows: 50 },
+        sizing: "fixed",
+        windows: [{ name: "main", layout: "tiled", panes }],
+      }),
+    );
   });
-  const file = ground.write("floor.conf", `${lines.join("\n")}\n`);
+  const file = ground.write("floor.conf", lines.join(""));
   const ms = await timed(() =>
     ground.run("tmux", ["-L", ground.socket, "-f", "/dev/null", "start-server", ";", "source-file", file]),
   );

@@ -19,9 +19,9 @@ const shared = {
 await build({
   ...shared,
   banner: { js: "#!/usr/bin/env node" },
-  entryPoints: { bosun: "src/main/bosun.ts" },
-  splitting: false,
-  minifySyntax: true,
+  entryPoints: { bosun: "src/main/bosun.ts", cli: "src/main/cli.ts" },
+  external: ["./cli.js"],
+  minify: true,
 });
 await build({
   ...shared,

@@ -1,9 +1,6 @@
 import module from "node:module";
-import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
-import { run } from "../cli/run.ts";
 
+// The program itself is behind a second import, so that its compiled form comes from the cache: a third of the start.
 module.enableCompileCache();
-process.exitCode = await run(process.argv.slice(2), dirname(fileURLToPath(import.meta.url)));
-// An open socket to the coordinator is no reason to stay once the command is done.
-process.exit();
+// @ts-expect-error made by the build beside this file
+await import("./cli.js");

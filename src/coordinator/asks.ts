@@ -7,6 +7,7 @@ import { agentsOf, type PlanAgent, type PlanSession } from "../protocol/plan.ts"
 import { sanitise } from "../protocol/text.ts";
 import { fifoOf } from "./birth.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import { roomsOf } from "./narrate.ts";
 import type { TmuxPane, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -63,7 +64,7 @@ export class Asks {
     dispatch.handle(askAgent, (input, call) => this.#ask(input, call.actor));
     dispatch.handle(agentListen, (input, call) => this.#listen(input.agent, call.actor, call.stream));
     dispatch.handle(askAnswer, (input, call) => this.#answer(input, call.actor));
-    dispatch.handle(routeExplain, (input) => this.#explain(input.to, input.near ?? []));
+    dispatch.handle(routeExplain, (input, call) => this.#explain(input.to, input.near ?? [], call.actor));
   }
 
   async #ask(
@@ -314,8 +315,8 @@ export class Asks {
     return { by: "socket", because: "it is outside our sessions" };
   }
 
-  #explain(to: string, near: string[]) {
-    const room = this.#town.rooms.list().find((each) => each.room === to);
+  #explain(to: string, near: string[], actor: Actor) {
+    const room = roomsOf(this.#town, actor).find((each) => each.room === to);
     if (room) {
       const by = "coordinator";
       return {

@@ -25,8 +25,9 @@ export interface Call {
 
 /** The caller's end of a streaming operation. Events pushed before the answer is given are sent after it. */
 export interface Stream {
-  /** One event as JSON text. False: the caller is slow, wait for `onDrain` before the next. */
+  /** One event as JSON text. False: it was taken, and the caller is slow: no more before the next drain. */
   push(json: string): boolean;
+  /** `listener` runs after every drain. */
   onDrain(listener: () => void): void;
   /** Runs once when the caller leaves or cancels. */
   onClose(listener: () => void): void;

@@ -1,17 +1,25 @@
-import { roomList, roomPost, roomRead, roomWatch } from "../protocol/room.ts";
-import type { Dispatch } from "./dispatch.ts";
+import { agentsOf } from "../protocol/plan.ts";
+import { type RoomInfo, roomList, roomPost, roomRead, roomWatch } from "../protocol/room.ts";
+import type { Actor, Dispatch } from "./dispatch.ts";
 import type { Town } from "./town.ts";
 
 /** Rooms as operations. */
 export function registerNarrate(dispatch: Dispatch, town: Town): void {
-  dispatch.handle(roomPost, (input, call) =>
-    town.rooms.post({ name: call.actor.id, role: call.actor.role }, input, call.key),
-  );
+  dispatch.handle(roomPost, (input, call) => town.rooms.post(call.actor.id, input, call.key));
   dispatch.handle(roomRead, (input, call) => town.rooms.read({ name: call.actor.id, role: call.actor.role }, input));
-  dispatch.handle(roomList, () => ({ rooms: town.rooms.list() }));
+  dispatch.handle(roomList, (_input, call) => ({ rooms: roomsOf(town, call.actor) }));
   dispatch.handle(roomWatch, (input, call) => {
     const watch = town.rooms.watch({ name: call.actor.id, role: call.actor.role }, input, call.stream);
     call.stream.onClose(() => watch.close());
     return { rooms: watch.rooms };
   });
+}
+
+/** The rooms `actor` may see, each with the agents the plan puts there. */
+export function roomsOf(town: Town, actor: Actor): RoomInfo[] {
+  const placed = agentsOf(town.plan?.sessions ?? []);
+  return town.rooms.list({ name: actor.id, role: actor.role }).map((room) => ({
+    ...room,
+    agents: placed.filter(({ session }) => session.room === room.room).map(({ agent }) => agent.id),
+  }));
 }

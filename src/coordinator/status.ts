@@ -6,6 +6,7 @@ import { planShow, type SessionState, type SessionStatus, sessionWhois, townStat
 import { sanitise } from "../protocol/text.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { unreadCounts } from "./messages/projection.ts";
+import { roomsOf } from "./narrate.ts";
 import { declaredPanes, driftOf } from "./plan/diff.ts";
 import { planRevisions, type SessionRow, sessionRows } from "./sessions/projection.ts";
 import type { TmuxSession, World } from "./tmux/port.ts";
@@ -15,7 +16,7 @@ import type { Town } from "./town.ts";
 const FRESH_MS = 2_500;
 
 export function registerStatus(dispatch: Dispatch, town: Town): void {
-  dispatch.handle(townStatus, async (input) => {
+  dispatch.handle(townStatus, async (input, call) => {
     await freshen(town);
     const sessions = statuses(town);
     const revisions = planRevisions(town.ledger.views);
@@ -34,7 +35,7 @@ export function registerStatus(dispatch: Dispatch, town: Town): void {
         ...(town.blind ? { problem: town.blind } : {}),
       },
       sessions: wanted === null ? sessions : sessions.filter((session) => session.id === wanted),
-      rooms: roomsOf(town),
+      rooms: roomsOf(town, call.actor),
       ghosts: strangersOf(town),
       services: [],
     };
@@ -167,14 +168,6 @@ function judge(town: Town, row: SessionRow | undefined, found: TmuxSession | und
     evidence: `tmux ${found.id}, ${panes.length} of ${panes.length} panes alive, pid ${panes[0]?.pid ?? "?"}`,
     source,
   };
-}
-
-function roomsOf(town: Town) {
-  const sessions = town.plan?.sessions ?? [];
-  return town.rooms.list().map((room) => ({
-    ...room,
-    agents: agentsOf(sessions.filter((session) => session.room === room.room)).map((placed) => placed.agent.id),
-  }));
 }
 
 /** tmux sessions nobody of this town declared; those that carry another town's mark are that town's, not ghosts. */

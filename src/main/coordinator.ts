@@ -17,7 +17,7 @@ import { registerMail } from "../coordinator/mail.ts";
 import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
-import { Rooms } from "../coordinator/rooms/rooms.ts";
+import { openRooms } from "../coordinator/rooms/rooms.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
 import { listen } from "../coordinator/server/socket.ts";
 import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
     pino.destination({ dest: join(stateFolder, "coordinator.log"), sync: false }),
   );
   const ledger = openLedger({ folder: stateFolder, projections: [sessionsProjection, messagesProjection] });
-  const rooms = new Rooms({ folder: stateFolder, trouble: (what) => log.warn({ what }, "a room has trouble") });
+  const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
   const credentials = new Credentials(stateFolder, (hash) => credentialByHash(ledger.views, hash));
   const socket = socketPath(home, name.name);
   ensureSocketFolder(dirname(socket));
@@ -125,7 +125,7 @@ async function main(): Promise<void> {
         }),
       });
       await tmux.close();
-      rooms.close();
+      await rooms.close();
       await ledger.close();
       lock.release();
       log.flush(() => process.exit(0));

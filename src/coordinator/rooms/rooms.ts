@@ -1,505 +1,384 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import type { z } from "zod";
-import { BosunError } from "../../protocol/error.ts";
-import type { Role } from "../../protocol/operation.ts";
-import type { PlanRoom, PlanSource } from "../../protocol/plan.ts";
-import {
-  LEVELS,
-  type Level,
-  MAX_LINE_BYTES,
-  type RoomInfo,
-  type roomPost,
-  type roomRead,
-  type roomWatch,
-} from "../../protocol/room.ts";
-import { matches } from "./filter.ts";
+import { BosunError, type ErrorBody } from "../../protocol/error.ts";
+import type { InputOf, OutputOf, Role } from "../../protocol/operation.ts";
+import type { PlanRoom } from "../../protocol/plan.ts";
+import type { Line, RoomInfo, roomRead, roomWatch } from "../../protocol/room.ts";
+import { compose, type PostInput, repeatedIn } from "./compose.ts";
 import { Mirror } from "./mirror.ts";
-import { type FollowedLine, followFile, fromJsonl, PaneLines, pick } from "./sources.ts";
-import { type Draft, RoomStore, type StoredLine } from "./store.ts";
-import { type Sink, Watcher } from "./watcher.ts";
+import { nearest } from "./nearest.ts";
+import { newest, nextTurn, type Stretch, select, wantedBy } from "./select.ts";
+import { Sources } from "./sources.ts";
+import { type Draft, type FileMark, type Head, isoOf, type Posted, RoomStore, type StoredLine } from "./store.ts";
+import { EVENT_BYTES, EVENT_LINES, type Sink, Watcher } from "./watcher.ts";
 
-/** Who reads or writes, from the credential. */
+export type { Sink } from "./watcher.ts";
+
+/** Who reads: the name as it stands in `private` lists, and the rights of the credential. */
 export interface Reader {
   name: string;
   role: Role;
 }
 
-type PostInput = z.output<typeof roomPost.input>;
-type ReadInput = z.output<typeof roomRead.input>;
-type WatchInput = z.output<typeof roomWatch.input>;
-type Posted = z.infer<typeof roomPost.output>;
-
-/** Lines shown to a follower who asks for no number. */
-const DEFAULT_BACKLOG = 50;
-const DEFAULT_READ = 1_000;
-/** Old lines are forgotten in pieces, beside the work. */
-const PRUNE_EVERY_MS = 5_000;
-const PRUNE_LINES = 500;
-
-interface Room {
-  plan: PlanRoom;
-  ended: boolean;
-  mirror: Mirror | null;
-  stale: Map<string, { since: string; because: string }>;
-  sources: (() => void)[];
+export interface RoomsOptions {
+  /** Existing or not; `rooms.db` lies in it. */
+  folder: string;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  /** Hears of trouble that stops nobody: a mirror that cannot be written, a source that cannot be read. Once for each trouble. */
+  report?: (trouble: ErrorBody) => void;
+  /** Shortest time between two rotations of a mirror; see MIRROR_ROTATION_PAUSE_MS. */
+  mirrorRotationPauseMs?: number;
 }
 
-interface Waiting {
-  draft: Draft;
-  resolve: (posted: Posted) => void;
-  reject: (error: unknown) => void;
+/** An answer must fit into one frame of the wire. */
+const ANSWER = { lines: 1_000, bytes: 786_432 };
+/** What a watcher that names neither cursors nor a number is shown first: a screenful or two. */
+const DEFAULT_BACKLOG_LINES = 100;
+/** Ages are kept to the minute. */
+const PRUNE_EVERY_MS = 60_000;
+/** A room may exceed its count by so many lines before the next pruning; deleting singly would cost an fsync for each line. */
+const PRUNE_SLACK_LINES = 256;
+
+/** Opens the rooms of a town. Nobody else may have the same folder open. Throws FAILED when a newer version wrote it. */
+export function openRooms(options: RoomsOptions): Rooms {
+  return new Rooms(options);
 }
 
-/**
- * The rooms of a town: one ordered feed each, the same for everybody who may read it. A line is shown after it is durable,
- * never before. Posts that arrive together share one fsync.
- */
+/** Ordered, durable, bounded feeds: what is said is stored, then shown to every watcher and written to the mirror. */
 export class Rooms {
   readonly #store: RoomStore;
   readonly #now: () => number;
-  readonly #trouble: (what: string) => void;
-  readonly #rooms = new Map<string, Room>();
-  readonly #watchers = new Set<Watcher>();
-  readonly #paneLines = new Map<string, PaneLines>();
-  readonly #pruning: NodeJS.Timeout;
-  #waiting: Waiting[] = [];
+  readonly #report: (trouble: ErrorBody) => void;
+  readonly #options: RoomsOptions;
+  #plan = new Map<string, PlanRoom>();
+  readonly #watchers = new Map<Watcher, { reader: Reader; every: boolean }>();
+  /** room → session → why its lines are old. */
+  readonly #stale = new Map<string, Map<string, { since: string; because: string }>>();
+  readonly #mirrors = new Map<string, Mirror>();
+  /** Mirrors on their way out; the store stays open for them. */
+  readonly #leaving: Promise<void>[] = [];
+  readonly #sources: Sources;
+  readonly #pruneTimer: NodeJS.Timeout;
+  #pruning: Promise<void> | null = null;
+  #closed = false;
 
-  constructor(options: { folder: string; now?: () => number; trouble?: (what: string) => void }) {
-    this.#store = new RoomStore(join(options.folder, "rooms.db"));
+  constructor(options: RoomsOptions) {
+    this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#trouble = options.trouble ?? (() => {});
-    this.#pruning = setInterval(() => this.#prune(), PRUNE_EVERY_MS);
-    this.#pruning.unref();
-  }
-
-  /** The rooms of the plan in force. One that left keeps its history and ends for its watchers. */
-  declare(plans: readonly PlanRoom[]): void {
-    const declared = new Set(plans.map((plan) => plan.id));
-    for (const [id, room] of this.#rooms) {
-      if (declared.has(id) || room.ended) continue;
-      this.#end(room);
-      room.ended = true;
-      for (const watcher of this.#watching(id)) watcher.tell(JSON.stringify({ ended: { room: id } }));
-    }
-    for (const plan of plans) {
-      const before = this.#rooms.get(plan.id);
-      if (before) this.#end(before);
-      const room: Room = {
-        plan,
-        ended: false,
-        mirror: plan.jsonl && new Mirror(plan.jsonl, this.#trouble),
-        stale: before?.stale ?? new Map(),
-        sources: [],
-      };
-      this.#rooms.set(plan.id, room);
-      room.mirror?.write([], (seq) => this.#store.afterSeq(plan.id, seq, 1_000));
-      for (const watcher of this.#watchers) if (watcher.all) watcher.rooms.add(plan.id);
-    }
-    for (const plan of plans) this.#follow(plan);
-  }
-
-  async post(from: Reader, input: PostInput, key?: string): Promise<Posted> {
-    const room = this.#writable(input.room, from);
-    const msg = input.msg ?? input.content;
-    if (msg === undefined || msg === "") {
-      throw new BosunError({
-        code: "USAGE",
-        what: "the line has no text",
-        why: '"msg" is missing or empty',
-        fix: `bosun say ${room.plan.id} TEXT`,
-      });
-    }
-    if (Buffer.byteLength(msg) > MAX_LINE_BYTES) {
-      throw new BosunError({
-        code: "TOO_LARGE",
-        what: `the line has ${Buffer.byteLength(msg)} bytes`,
-        why: `a line may have ${MAX_LINE_BYTES}`,
-        fix: "put it in a file and say its path",
-      });
-    }
-    return this.#queue({
-      room: room.plan.id,
-      from: from.name,
-      type: input.type ?? "narrative",
-      level: input.level ?? "info",
-      msg: msg.toWellFormed(),
-      tags: input.tags ?? [],
-      data: input.data,
-      key,
+    this.#report = options.report ?? (() => {});
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    this.#store = new RoomStore(join(options.folder, "rooms.db"), this.#now);
+    this.#store.onCommit = (lines) => this.#committed(lines);
+    this.#sources = new Sources({
+      say: (said, mark) => this.#sayFromSource(said, mark),
+      mark: (source) => this.#store.mark(source),
+      saveMark: (mark) => this.#store.saveMark(mark),
+      report: this.#report,
     });
+    this.#pruneTimer = setInterval(() => void this.prune(), PRUNE_EVERY_MS);
+    this.#pruneTimer.unref();
   }
 
-  read(reader: Reader, input: ReadInput): z.infer<typeof roomRead.output> {
-    const rooms = this.#readable(input.rooms, reader);
-    const fromMs = input.from === undefined ? null : Date.parse(input.from);
-    const toMs = input.to === undefined ? null : Date.parse(input.to);
-    const limit = input.limit ?? (input.last === undefined ? DEFAULT_READ : Math.min(input.last, 10_000));
-    const wanted = (stored: StoredLine): boolean =>
-      matches(stored.line, input.filter) && (toMs === null || Date.parse(stored.line.ts) <= toMs);
+  /** The rooms of the plan from now on. A room that left keeps its lines and tells its watchers; one that came back goes on. */
+  declare(rooms: PlanRoom[]): void {
+    const before = this.#plan;
+    this.#plan = new Map(rooms.map((room) => [room.id, room]));
+    this.#store.declare(rooms.map((room) => ({ id: room.id, members: room.private })));
+    for (const [watcher, { reader, every }] of this.#watchers) {
+      for (const head of [...watcher.cursors.keys()]) {
+        const readable = mayRead(reader, head);
+        if (!readable || (before.has(head.room) && head.ended))
+          watcher.notify(`end ${head.room}`, { ended: { room: head.room } });
+        if (!readable) watcher.leave(head);
+      }
+      if (every) for (const head of this.#everyRoom(reader)) if (!head.ended) watcher.join(head, head.seq);
+    }
+    for (const id of before.keys()) if (!this.#plan.has(id)) this.#stale.delete(id);
+    this.#declareMirrors(rooms);
+    this.#sources.declare(rooms);
+  }
+
+  #declareMirrors(rooms: PlanRoom[]): void {
+    const wanted = new Map(rooms.filter((room) => room.jsonl !== null).map((room) => [room.id, room]));
+    for (const [id, mirror] of this.#mirrors) {
+      if (wanted.get(id)?.jsonl?.path === mirror.path) continue;
+      this.#mirrors.delete(id);
+      this.#leaving.push(mirror.close());
+    }
+    for (const room of wanted.values()) {
+      const known = this.#mirrors.get(room.id);
+      if (known) {
+        known.bounds = room.jsonl!;
+        continue;
+      }
+      const mirror = new Mirror({
+        store: this.#store,
+        head: this.#store.head(room.id)!,
+        jsonl: room.jsonl!,
+        private: room.private !== null,
+        report: this.#report,
+        rotationPauseMs: this.#options.mirrorRotationPauseMs,
+      });
+      this.#mirrors.set(room.id, mirror);
+      mirror.nudge();
+    }
+  }
+
+  /**
+   * Says a line; resolves when it is on disk. `from` comes from the credential. A repeated `key` of one sender gives the first
+   * answer again. Throws UNKNOWN_ROOM, REFUSED (private), USAGE (empty), TOO_LARGE.
+   */
+  async post(from: string, input: PostInput, key?: string): Promise<Posted> {
+    const room = this.#plan.get(input.room) ?? this.#unknownRoom(input.room, { name: from, role: "agent" });
+    if (room.private !== null && !room.private.includes(from)) this.#refuse(input.room, "post");
+    const [posted] = await this.#store.append([this.#compose(room, from, input, key ?? null)]);
+    return posted!;
+  }
+
+  #compose(room: PlanRoom, from: string, input: PostInput, key: string | null): Draft {
+    const draft = compose(from, input, key, []);
+    return { ...draft, alsoIn: repeatedIn(this.#plan.values(), room, draft) };
+  }
+
+  async #sayFromSource(said: { from: string; input: PostInput }[], mark: FileMark | null): Promise<void> {
+    const drafts = said.flatMap(({ from, input }) => {
+      const room = this.#plan.get(input.room);
+      return room ? [this.#compose(room, from, input, null)] : [];
+    });
+    await this.#store.append(drafts, mark);
+  }
+
+  /** Bytes that a pane wrote, in order; rooms with a `pane` source over it get the lines that match. `agent` null = a plain pane. */
+  feedPaneOutput(session: string, agent: string | null, bytes: Uint8Array): void {
+    this.#sources.feedPaneOutput(session, agent, bytes);
+  }
+
+  /** A stretch of one or more rooms, merged in time order. Throws UNKNOWN_ROOM, REFUSED, USAGE. */
+  async read(reader: Reader, input: InputOf<typeof roomRead>): Promise<OutputOf<typeof roomRead>> {
+    const heads = this.#resolve(reader, input.rooms, true).heads;
     const gone: Record<string, number> = {};
-    const start = new Map<string, number>();
-    for (const room of rooms) {
-      const after = Math.max(input.after?.[room] ?? 0, fromMs === null ? 0 : this.#store.seqBefore(room, fromMs));
-      const missing = this.#store.oldest(room) - 1 - (input.after?.[room] ?? Number.POSITIVE_INFINITY);
-      if (missing > 0) gone[room] = missing;
-      start.set(room, after);
-    }
-    const found = rooms.flatMap((room) =>
-      input.last === undefined
-        ? this.#forward(room, start.get(room)!, limit + 1, wanted)
-        : this.#backward(room, start.get(room)!, input.last, wanted),
-    );
-    found.sort((a, b) => a.position - b.position);
-    const lines =
-      input.last === undefined ? found.slice(0, limit) : found.slice(-input.last || found.length, found.length);
-    const kept = input.last === 0 ? [] : lines;
-    const more = input.last === undefined && found.length > limit;
-    const cursors: Record<string, number> = {};
-    for (const room of rooms) {
-      const last = kept.findLast((stored) => stored.line.room === room)?.line.seq;
-      cursors[room] = more ? (last ?? start.get(room)!) : this.#store.seq(room);
-    }
-    return { lines: kept.map((stored) => stored.line), cursors, more, gone };
-  }
-
-  /** The backlog and everything after it go to `sink`; nothing is missed between the two. */
-  watch(reader: Reader, input: WatchInput, sink: Sink): { rooms: string[]; close: () => void } {
-    const rooms = this.#readable(input.rooms, reader);
-    const all = input.rooms.includes("*");
-    const position = input.after === undefined ? this.#store.head() : this.#placeOf(rooms, input.after);
-    const watcher = new Watcher({
-      reader: reader.name,
-      rooms: new Set(rooms),
-      all,
-      filter: input.filter,
-      store: this.#store,
-      sink,
-      position,
+    const asked: Stretch[] = heads.map((head) => {
+      const cursor = input.after?.[head.room];
+      if (cursor !== undefined && head.oldest - 1 > cursor) gone[head.room] = head.oldest - 1 - cursor;
+      const first = input.from === undefined ? head.oldest : this.#store.firstSeqAt(head, msOf(input.from));
+      const end = input.to === undefined ? head.seq : this.#store.firstSeqAt(head, msOf(input.to) + 1) - 1;
+      return { head, after: Math.max(Math.min(cursor ?? 0, head.seq), first - 1), upTo: end };
     });
-    if (input.after === undefined) {
-      const last = input.last ?? DEFAULT_BACKLOG;
-      const backlog = rooms.flatMap((room) =>
-        this.#backward(room, 0, last, (stored) => matches(stored.line, input.filter)),
-      );
-      backlog.sort((a, b) => a.position - b.position);
-      watcher.send(last === 0 ? [] : backlog.slice(-last));
-    } else this.#tellGaps(rooms, input.after, watcher);
-    const after = input.after;
-    watcher.catchUp(after === undefined ? undefined : (stored) => stored.line.seq <= (after[stored.line.room] ?? 0));
-    for (const room of rooms) this.#tellState(room, watcher);
-    this.#watchers.add(watcher);
+    const wanted = wantedBy(input.filter);
+    const stretches = input.last === undefined ? asked : await newest(this.#store, asked, input.last, wanted);
+    const bounds = { lines: input.limit ?? Math.max(ANSWER.lines, input.last ?? 0), bytes: ANSWER.bytes };
+    const { lines, cursors, more } = await select(this.#store, stretches, wanted, bounds);
     return {
-      rooms,
-      close: () => {
-        watcher.close();
-        this.#watchers.delete(watcher);
-      },
+      lines: lines.map((line) => JSON.parse(line.json) as Line),
+      cursors: Object.fromEntries(cursors),
+      more,
+      gone,
     };
   }
 
-  list(): RoomInfo[] {
-    return [...this.#rooms.values()].map(({ plan, ended, stale }) => ({
-      room: plan.id,
-      about: plan.about,
-      seq: this.#store.seq(plan.id),
-      oldest: this.#store.oldest(plan.id),
-      agents: [],
-      watchers: this.#watching(plan.id).length,
-      lastAt: this.#store.lastAt(plan.id),
-      staleSince: [...stale.values()].map((each) => each.since).sort()[0] ?? null,
-      jsonl: plan.jsonl?.path ?? null,
-      ended,
-    }));
+  /**
+   * Follows rooms: what waits behind the cursors (or the last lines), then every new line once and in order. Nothing is pushed
+   * before this call has returned. Throws UNKNOWN_ROOM, REFUSED.
+   */
+  watch(reader: Reader, input: InputOf<typeof roomWatch>, sink: Sink): { rooms: string[]; close(): void } {
+    const { heads, every } = this.#resolve(reader, input.rooms, false);
+    const starts = heads.map((head) => {
+      const cursor = input.after?.[head.room];
+      // A cursor beyond the head belongs to an older life of the store; a room the caller has not seen starts at what is kept.
+      return { head, after: cursor === undefined ? head.oldest - 1 : Math.min(cursor, head.seq), upTo: head.seq };
+    });
+    const watcher = new Watcher(this.#store, starts, input.filter, sink, (error) => {
+      this.#watchers.delete(watcher);
+      if (error !== undefined) this.#report({ code: "FAILED", what: "a watcher was dropped", why: String(error) });
+    });
+    this.#watchers.set(watcher, { reader, every });
+    for (const head of heads) {
+      for (const [session, { since, because }] of this.#stale.get(head.room) ?? [])
+        watcher.notify(staleKey(head.room, session), { stale: { room: head.room, session, since, because } });
+      if (head.ended) watcher.notify(`end ${head.room}`, { ended: { room: head.room } });
+    }
+    watcher.start(input.last ?? (input.after === undefined ? DEFAULT_BACKLOG_LINES : null));
+    return { rooms: heads.map((head) => head.room), close: () => watcher.close() };
   }
 
+  /** The rooms the reader may see, ended ones last. `agents` are those who have spoken. */
+  list(reader: Reader): RoomInfo[] {
+    return [...this.#store.heads()]
+      .filter((head) => mayRead(reader, head))
+      .sort((one, other) => Number(one.ended) - Number(other.ended) || (one.room < other.room ? -1 : 1))
+      .map((head) => {
+        const room = this.#plan.get(head.room);
+        const since = [...(this.#stale.get(head.room)?.values() ?? [])].map((stale) => stale.since).sort()[0];
+        return {
+          room: head.room,
+          about: room?.about ?? "",
+          seq: head.seq,
+          oldest: head.oldest,
+          agents: [...head.speakers].sort(),
+          watchers: [...this.#watchers.keys()].filter((watcher) => watcher.cursors.has(head)).length,
+          lastAt: head.seq === 0 ? null : isoOf(head.lastAtMs),
+          staleSince: since ?? null,
+          jsonl: room?.jsonl?.path ?? null,
+          ended: head.ended,
+        };
+      });
+  }
+
+  /** The agents of `session` that fill `room` are down since `since` (RFC 3339); told to watchers now and to come. */
   setStale(room: string, session: string, since: string, because: string): void {
-    const entry = this.#rooms.get(room);
-    if (!entry || entry.stale.has(session)) return;
-    entry.stale.set(session, { since, because });
-    for (const watcher of this.#watching(room))
-      watcher.tell(JSON.stringify({ stale: { room, session, since, because } }));
+    const head = this.#store.head(room);
+    if (!head) return;
+    const sessions = this.#stale.get(room) ?? new Map<string, { since: string; because: string }>();
+    const known = sessions.get(session);
+    if (known?.since === since && known.because === because) return;
+    this.#stale.set(room, sessions.set(session, { since, because }));
+    this.#notify(head, staleKey(room, session), { stale: { room, session, since, because } });
   }
 
+  /** The session runs again. Nothing is told if it was not stale. */
   setLive(room: string, session: string): void {
-    if (!this.#rooms.get(room)?.stale.delete(session)) return;
-    for (const watcher of this.#watching(room)) watcher.tell(JSON.stringify({ live: { room, session } }));
+    const head = this.#store.head(room);
+    if (!head || !this.#stale.get(room)?.delete(session)) return;
+    this.#notify(head, staleKey(room, session), { live: { room, session } });
   }
 
-  /** Bytes a declared source's pane wrote; its whole lines that match go to the rooms that want them. */
-  feedPaneOutput(session: string, agent: string | null, bytes: Buffer): void {
-    const key = `${session} ${agent ?? ""}`;
-    let lines = this.#paneLines.get(key);
-    if (!lines) {
-      lines = new PaneLines();
-      this.#paneLines.set(key, lines);
+  #notify(head: Head, key: string, event: Parameters<Watcher["notify"]>[1]): void {
+    for (const watcher of this.#watchers.keys()) if (watcher.cursors.has(head)) watcher.notify(key, event);
+  }
+
+  /** Right after the commit, before the posters are answered: order of watchers' events = order of commits. */
+  #committed(lines: StoredLine[]): void {
+    for (const slice of slices(lines)) {
+      const ends = new Map<Head, number>();
+      for (const line of slice) ends.set(this.#store.head(line.room)!, line.seq);
+      const encoded = new Map<string, string>();
+      for (const watcher of this.#watchers.keys()) watcher.offer(slice, ends, encoded);
     }
-    for (const text of lines.push(bytes)) {
-      for (const room of this.#rooms.values()) {
-        if (room.ended) continue;
-        for (const source of room.plan.sources)
-          if (source.kind === "pane" && source.session === session) this.#fromPane(room, source, agent, session, text);
-      }
+    for (const id of new Set(lines.map((line) => line.room))) {
+      this.#mirrors.get(id)?.nudge();
+      const head = this.#store.head(id)!;
+      const count = this.#plan.get(id)?.keep.count ?? null;
+      if (count !== null && head.seq - head.oldest + 1 >= count + PRUNE_SLACK_LINES) void this.prune();
     }
   }
 
-  close(): void {
-    clearInterval(this.#pruning);
-    this.#flush();
-    for (const room of this.#rooms.values()) this.#end(room);
-    for (const watcher of this.#watchers) watcher.close();
-    this.#watchers.clear();
+  /** Forgets what the plan does not keep, in small batches between other work. Runs by itself; resolves when done. */
+  prune(): Promise<void> {
+    this.#pruning ??= this.#pruneAll()
+      .catch((error: unknown) =>
+        this.#report({ code: "FAILED", what: "old lines were not removed", why: String(error) }),
+      )
+      .finally(() => {
+        this.#pruning = null;
+      });
+    return this.#pruning;
+  }
+
+  async #pruneAll(): Promise<void> {
+    await nextTurn();
+    if (this.#closed) return;
+    this.#store.pruneKeys();
+    for (const { id, keep } of this.#plan.values()) {
+      const head = this.#store.head(id)!;
+      const byCount = keep.count === null ? 0 : head.seq - keep.count + 1;
+      const byAge = keep.ageMs === null ? 0 : this.#store.firstSeqAt(head, this.#now() - keep.ageMs);
+      while (!this.#closed && this.#store.pruneBefore(head, Math.max(byCount, byAge))) await nextTurn();
+    }
+  }
+
+  /** What `*` means: no private room but one's own, not even for admins, whose wall may be seen by others. */
+  #everyRoom(reader: Reader): Head[] {
+    return [...this.#store.heads()].filter(({ members }) => members === null || members.includes(reader.name));
+  }
+
+  /** Rooms by id, `*` for every one; `withEnded`: `*` means ended rooms too. */
+  #resolve(reader: Reader, wanted: string[], withEnded: boolean): { heads: Head[]; every: boolean } {
+    const every = wanted.includes("*");
+    const heads = new Set(every ? this.#everyRoom(reader).filter((head) => withEnded || !head.ended) : []);
+    for (const id of wanted) {
+      if (id === "*") continue;
+      const head = this.#store.head(id);
+      if (!head) this.#unknownRoom(id, reader);
+      else if (!mayRead(reader, head)) this.#refuse(id, "read");
+      else heads.add(head);
+    }
+    return { heads: [...heads], every };
+  }
+
+  #unknownRoom(id: string, reader: Reader): never {
+    const ended = this.#store.head(id) !== undefined;
+    const visible = [...this.#store.heads()]
+      .filter((head) => !head.ended && mayRead(reader, head))
+      .map((head) => head.room);
+    const near = ended ? null : nearest(id, visible);
+    throw new BosunError({
+      code: "UNKNOWN_ROOM",
+      what: ended ? `room "${id}" has ended` : `there is no room "${id}"`,
+      why: ended
+        ? "it has left the floor plan; what was said there can still be read"
+        : near
+          ? `did you mean "${near}"?`
+          : "the floor plan declares no such room",
+      fix: "list the rooms with `bosun rooms`",
+    });
+  }
+
+  #refuse(id: string, act: "post" | "read"): never {
+    throw new BosunError({
+      code: "REFUSED",
+      what: `room "${id}" is private`,
+      why: `only its members may ${act === "post" ? "speak" : "read"} there`,
+      fix: `ask for your name under \`rooms: ${id}: private:\` in the floor plan`,
+    });
+  }
+
+  /** Stores and mirrors what was accepted, then closes. Watchers get nothing more. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#pruneTimer);
+    await this.#sources.close();
+    this.#store.flush();
+    for (const watcher of [...this.#watchers.keys()]) watcher.close();
+    await Promise.all([...this.#leaving, ...[...this.#mirrors.values()].map((mirror) => mirror.close())]);
     this.#store.close();
   }
-
-  #queue(draft: Draft): Promise<Posted> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ draft, resolve, reject });
-      if (this.#waiting.length === 1) setImmediate(() => this.#flush());
-    });
-  }
-
-  #flush(): void {
-    const batch = this.#waiting;
-    this.#waiting = [];
-    if (batch.length === 0) return;
-    const committed: StoredLine[] = [];
-    const answers: Posted[] = [];
-    try {
-      this.#store.transact(() => {
-        for (const { draft } of batch) {
-          const known = draft.key === undefined ? undefined : this.#store.byKey(draft.from, draft.key);
-          if (known) {
-            answers.push({ ...known, duplicate: true });
-            continue;
-          }
-          const stored = this.#store.add(draft, this.#now());
-          committed.push(stored, ...this.#repeat(stored));
-          answers.push({ id: stored.line.id, seq: stored.line.seq, ts: stored.line.ts, duplicate: false });
-        }
-      });
-    } catch (error) {
-      const body = {
-        code: "FAILED" as const,
-        what: "the line was not stored",
-        why: error instanceof Error ? error.message : String(error),
-        fix: "see that the disk has space, then say it again",
-      };
-      for (const { reject } of batch) reject(new BosunError(body));
-      return;
-    }
-    for (const [index, { resolve }] of batch.entries()) resolve(answers[index]!);
-    if (committed.length > 0) this.#fanOut(committed);
-  }
-
-  #fanOut(committed: StoredLine[]): void {
-    const events = new Map<string, string | null>();
-    for (const watcher of this.#watchers) watcher.offer(committed, events);
-    const byRoom = Map.groupBy(committed, (stored) => stored.line.room);
-    for (const [id, lines] of byRoom)
-      this.#rooms.get(id)?.mirror?.write(lines, (seq) => this.#store.afterSeq(id, seq, 1_000));
-  }
-
-  /** Copies of a line in the rooms that collect such lines from others. A copy is never copied again. */
-  #repeat(stored: StoredLine): StoredLine[] {
-    const { line } = stored;
-    const collectors = [...this.#rooms.values()].filter(
-      (room) =>
-        !room.ended &&
-        room.plan.id !== line.room &&
-        room.plan.sources.some(
-          (source) => source.kind === "rooms" && collects(source, line.room, line.level, line.tags),
-        ),
-    );
-    return collectors.map((room) =>
-      this.#store.add(
-        {
-          room: room.plan.id,
-          from: line.from,
-          type: line.type,
-          level: line.level,
-          msg: line.msg,
-          tags: line.tags,
-          data: { origin: line.id },
-          key: undefined,
-        },
-        this.#now(),
-      ),
-    );
-  }
-
-  #fromPane(
-    room: Room,
-    source: PlanSource & { kind: "pane" },
-    agent: string | null,
-    session: string,
-    text: string,
-  ): void {
-    if (source.agent !== null && source.agent !== agent) return;
-    const msg = pick(new RegExp(source.pattern), text);
-    if (msg === null || msg === "") return;
-    const draft: Draft = {
-      room: room.plan.id,
-      from: agent ?? session,
-      type: "narrative",
-      level: (source.level as Level | null) ?? "info",
-      msg,
-      tags: source.tags,
-      data: undefined,
-      key: undefined,
-    };
-    this.#queue(draft).catch((error: unknown) => this.#trouble(String(error)));
-  }
-
-  #follow(plan: PlanRoom): void {
-    const room = this.#rooms.get(plan.id)!;
-    for (const source of plan.sources) {
-      if (source.kind !== "jsonl") continue;
-      room.sources.push(
-        followFile(source.path, this.#store.offset(source.path), (lines, at) =>
-          this.#fromFile(plan.id, source, lines, at),
-        ),
-      );
-    }
-  }
-
-  #fromFile(
-    room: string,
-    source: PlanSource & { kind: "jsonl" },
-    lines: FollowedLine[],
-    at: { inode: number; offset: number },
-  ): void {
-    const posts = lines.flatMap(({ text, key }) => {
-      const post = fromJsonl(text);
-      if (!post) return [];
-      const draft: Draft = {
-        room,
-        from: source.from ?? post.from ?? source.path,
-        type: post.type ?? "narrative",
-        level: post.level ?? "info",
-        msg: post.msg,
-        tags: post.tags,
-        data: post.data,
-        key: `${source.path}:${key}`,
-      };
-      return [this.#queue(draft)];
-    });
-    Promise.all(posts)
-      .then(() => this.#store.setOffset(source.path, at.inode, at.offset))
-      .catch((error: unknown) => this.#trouble(String(error)));
-  }
-
-  #forward(room: string, after: number, limit: number, wanted: (stored: StoredLine) => boolean): StoredLine[] {
-    const found: StoredLine[] = [];
-    for (let seq = after; found.length < limit; ) {
-      const page = this.#store.afterSeq(room, seq, 1_000);
-      if (page.length === 0) break;
-      found.push(...page.filter(wanted));
-      seq = page.at(-1)!.line.seq;
-    }
-    return found.slice(0, limit);
-  }
-
-  #backward(room: string, after: number, count: number, wanted: (stored: StoredLine) => boolean): StoredLine[] {
-    const found: StoredLine[] = [];
-    for (let seq = Number.MAX_SAFE_INTEGER; found.length < count; ) {
-      const page = this.#store.beforeSeq(room, seq, Math.min(1_000, Math.max(count, 50)));
-      if (page.length === 0) break;
-      found.push(...page.filter((stored) => stored.line.seq > after && wanted(stored)));
-      seq = page.at(-1)!.line.seq;
-      if (seq <= after + 1) break;
-    }
-    return found.slice(0, count);
-  }
-
-  /** The earliest place at which any of the cursors still wants something. */
-  #placeOf(rooms: string[], after: Record<string, number>): number {
-    const places = rooms.flatMap((room) => this.#store.positionBefore(room, after[room] ?? 0) ?? []);
-    return places.length === 0 ? this.#store.head() : Math.min(...places);
-  }
-
-  #tellGaps(rooms: string[], after: Record<string, number>, watcher: Watcher): void {
-    for (const room of rooms) {
-      const from = (after[room] ?? 0) + 1;
-      const to = this.#store.oldest(room) - 1;
-      if (room in after && to >= from) watcher.tell(JSON.stringify({ gap: { room, from, to } }));
-    }
-  }
-
-  #tellState(id: string, watcher: Watcher): void {
-    const room = this.#rooms.get(id);
-    for (const [session, { since, because }] of room?.stale ?? [])
-      watcher.tell(JSON.stringify({ stale: { room: id, session, since, because } }));
-    if (!room || room.ended) watcher.tell(JSON.stringify({ ended: { room: id } }));
-  }
-
-  #watching(room: string): Watcher[] {
-    return [...this.#watchers].filter((watcher) => watcher.rooms.has(room));
-  }
-
-  #writable(id: string, from: Reader): Room {
-    const room = this.#rooms.get(id);
-    if (!room || room.ended) throw this.#unknown(id);
-    if (!mayRead(room, from)) throw refused(id, from);
-    return room;
-  }
-
-  /** Rooms by id, `*` for all the reader may see. One that has left the plan can still be read. */
-  #readable(ids: readonly string[], reader: Reader): string[] {
-    const known = new Set([...this.#rooms.keys(), ...this.#store.rooms()]);
-    const wanted = ids.flatMap((id) => {
-      if (id === "*") return [...this.#rooms.keys()].filter((each) => mayRead(this.#rooms.get(each), reader));
-      if (!known.has(id)) throw this.#unknown(id);
-      if (!mayRead(this.#rooms.get(id), reader)) throw refused(id, reader);
-      return [id];
-    });
-    return [...new Set(wanted)];
-  }
-
-  #unknown(id: string): BosunError {
-    const rooms = [...this.#rooms.values()].filter((room) => !room.ended).map((room) => room.plan.id);
-    return new BosunError({
-      code: "UNKNOWN_ROOM",
-      what: `there is no room "${id}"`,
-      why:
-        rooms.length === 0
-          ? "the floor plan has no rooms"
-          : `the rooms are ${rooms.slice(0, 12).join(", ")}${rooms.length > 12 ? " …" : ""}`,
-      fix: `add ${id}: {} under rooms: in the floor plan, then bosun up`,
-    });
-  }
-
-  #end(room: Room): void {
-    room.mirror?.close();
-    for (const stop of room.sources) stop();
-    room.sources = [];
-  }
-
-  #prune(): void {
-    for (const { plan } of this.#rooms.values()) {
-      const upTo = plan.keep.count === null ? 0 : this.#store.seq(plan.id) - plan.keep.count;
-      const olderThanMs = plan.keep.ageMs === null ? 0 : this.#now() - plan.keep.ageMs;
-      if (upTo > 0 || olderThanMs > 0) this.#store.prune(plan.id, upTo, olderThanMs, PRUNE_LINES);
-    }
-  }
 }
 
-function collects(source: PlanSource & { kind: "rooms" }, room: string, level: Level, tags: string[]): boolean {
-  if (!source.rooms.includes(room) && !source.rooms.includes("*")) return false;
-  const loud = source.level !== null && LEVELS.indexOf(level) >= LEVELS.indexOf(source.level as Level);
-  return loud || source.tags.some((tag) => tags.includes(tag)) || (source.level === null && source.tags.length === 0);
+/** Members read a private room; admins may, for audit, when they name it. */
+function mayRead(reader: Reader, head: Head): boolean {
+  return head.members === null || reader.role === "admin" || head.members.includes(reader.name);
 }
 
-/** A private room is its members'; the town's owner can look into it, as into its files. */
-function mayRead(room: Room | undefined, reader: Reader): boolean {
-  const members = room?.plan.private;
-  return !members || members.includes(reader.name) || reader.role === "admin";
+function staleKey(room: string, session: string): string {
+  return `stale ${room} ${session}`;
 }
 
-function refused(room: string, reader: Reader): BosunError {
-  return new BosunError({
-    code: "REFUSED",
-    what: `${room} is private`,
-    why: `${reader.name} is not one of its members`,
-    fix: `add ${reader.name} to private: of ${room} in the floor plan`,
+/** A commit in parts of one event each. */
+function slices(lines: StoredLine[]): StoredLine[][] {
+  const parts: StoredLine[][] = [];
+  let part: StoredLine[] = [];
+  let bytes = 0;
+  for (const line of lines) {
+    if (part.length > 0 && (part.length >= EVENT_LINES || bytes + line.json.length > EVENT_BYTES)) {
+      parts.push(part);
+      part = [];
+      bytes = 0;
+    }
+    part.push(line);
+    bytes += line.json.length;
+  }
+  if (part.length > 0) parts.push(part);
+  return parts;
+}
+
+function msOf(time: string): number {
+  const atMs = Date.parse(time);
+  if (!Number.isNaN(atMs)) return atMs;
+  throw new BosunError({
+    code: "USAGE",
+    what: `"${time}" is no time`,
+    why: "a time is written like 2026-05-01T12:00:00Z",
   });
 }

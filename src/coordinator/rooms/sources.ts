@@ -1,114 +1,241 @@
-import { closeSync, openSync, readSync, statSync } from "node:fs";
-import { StringDecoder } from "node:string_decoder";
-import { LEVELS, type Level } from "../../protocol/room.ts";
+import type { ErrorBody } from "../../protocol/error.ts";
+import type { PlanRoom, PlanSource } from "../../protocol/plan.ts";
+import { LEVELS, type Level, MAX_LINE_BYTES } from "../../protocol/room.ts";
 import { sanitise } from "../../protocol/text.ts";
+import type { PostInput } from "./compose.ts";
+import { FileFollower } from "./follow.ts";
+import type { FileMark } from "./store.ts";
 
-/** A line no program ends is cut here; a terminal's widest line is far below. */
-const LONGEST_LINE = 16_384;
+interface Said {
+  from: string;
+  input: PostInput;
+}
 
-/** Raw bytes of a pane to lines of text: escapes gone, what a carriage return overwrote gone, halves kept for later. */
-export class PaneLines {
-  readonly #decoder = new StringDecoder("utf8");
-  #held = "";
+export interface SourceWorld {
+  /** Stores the lines and the mark in one transaction. */
+  say: (said: Said[], mark: FileMark | null) => Promise<void>;
+  mark: (source: string) => FileMark | null;
+  saveMark: (mark: FileMark) => void;
+  report: (trouble: ErrorBody) => void;
+}
 
-  push(bytes: Buffer): string[] {
-    this.#held += this.#decoder.write(bytes);
-    const parts = this.#held.split("\n");
-    this.#held = parts.pop()!.slice(-LONGEST_LINE);
-    return parts.map((part) => sanitise(part.replace(/\r+$/, "").split("\r").at(-1)!)).filter((line) => line !== "");
+type PaneSource = Extract<PlanSource, { kind: "pane" }>;
+
+/** Lines that come into rooms by themselves: from what panes print and from files that programs append to. */
+export class Sources {
+  readonly #world: SourceWorld;
+  #panes: { room: string; source: PaneSource; pattern: RegExp }[] = [];
+  readonly #texts = new Map<string, PaneText>();
+  readonly #followers = new Map<string, { follower: FileFollower; from: string | null }>();
+
+  /** Followers on their way out; the store stays open for them. */
+  readonly #leaving: Promise<void>[] = [];
+
+  constructor(world: SourceWorld) {
+    this.#world = world;
+  }
+
+  declare(rooms: PlanRoom[]): void {
+    this.#panes = rooms.flatMap((room) =>
+      room.sources.flatMap((source) => {
+        const pattern = source.kind === "pane" ? this.#patternOf(room.id, source) : null;
+        return source.kind === "pane" && pattern ? [{ room: room.id, source, pattern }] : [];
+      }),
+    );
+    for (const key of this.#texts.keys()) {
+      const [session] = JSON.parse(key) as [string];
+      if (!this.#panes.some(({ source }) => source.session === session)) this.#texts.delete(key);
+    }
+    this.#declareFiles(rooms);
+  }
+
+  #patternOf(room: string, source: PaneSource): RegExp | null {
+    try {
+      return new RegExp(source.pattern, "u");
+    } catch (error) {
+      this.#world.report({
+        code: "PLAN_INVALID",
+        what: `the pattern of room "${room}" over session "${source.session}" cannot be used`,
+        why: error instanceof Error ? error.message : String(error),
+        fix: "correct `pattern` in the floor plan, then `bosun up`",
+      });
+      return null;
+    }
+  }
+
+  #declareFiles(rooms: PlanRoom[]): void {
+    const mirrors = new Set(rooms.map((room) => room.jsonl?.path));
+    const wanted = new Map<string, { room: string; path: string; from: string | null }>();
+    for (const room of rooms) {
+      for (const source of room.sources) {
+        if (source.kind !== "jsonl") continue;
+        if (mirrors.has(source.path)) this.#tellCircle(room.id, source.path);
+        else wanted.set(`${room.id}:${source.path}`, { room: room.id, path: source.path, from: source.from });
+      }
+    }
+    for (const [key, { follower }] of this.#followers) {
+      if (wanted.has(key)) continue;
+      this.#followers.delete(key);
+      this.#leaving.push(follower.close());
+    }
+    for (const [key, { room, path, from }] of wanted) {
+      const known = this.#followers.get(key);
+      if (known) known.from = from;
+      else this.#follow(key, room, path, from);
+    }
+  }
+
+  #follow(key: string, room: string, path: string, from: string | null): void {
+    const follower = new FileFollower(path, this.#world.mark(key), {
+      take: (lines, mark) => {
+        const name = this.#followers.get(key)?.from ?? from;
+        return this.#world.say(
+          lines.flatMap((line) => saidByJson(room, path, name, line) ?? []),
+          { ...mark, source: key },
+        );
+      },
+      saveMark: (mark) => this.#world.saveMark({ ...mark, source: key }),
+      report: this.#world.report,
+    });
+    this.#followers.set(key, { follower, from });
+  }
+
+  #tellCircle(room: string, path: string): void {
+    this.#world.report({
+      code: "PLAN_INVALID",
+      what: `room "${room}" does not follow ${path}`,
+      why: "a room's mirror is written there: each line would come back as a new one",
+      fix: "let the programs write to another file, or remove the source from the floor plan",
+    });
+  }
+
+  feedPaneOutput(session: string, agent: string | null, bytes: Uint8Array): void {
+    const heard = this.#panes.filter(
+      ({ source }) => source.session === session && (source.agent === null || source.agent === agent),
+    );
+    if (heard.length === 0) return;
+    const key = JSON.stringify([session, agent]);
+    const text = this.#texts.get(key) ?? new PaneText();
+    this.#texts.set(key, text);
+    const said = text
+      .push(bytes)
+      .flatMap((line) =>
+        heard.flatMap(({ room, source, pattern }) => saidByPane(room, source, pattern, agent, line) ?? []),
+      );
+    if (said.length === 0) return;
+    this.#world.say(said, null).catch((error: unknown) =>
+      this.#world.report({
+        code: "FAILED",
+        what: `lines printed by "${session}" were not stored`,
+        why: String(error),
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#leaving, ...[...this.#followers.values()].map(({ follower }) => follower.close())]);
+    this.#followers.clear();
   }
 }
 
-/** Group 1 of the pattern, or the whole match; null when the line does not match. */
-export function pick(pattern: RegExp, line: string): string | null {
+/** What a printed line says in a room, or null when it does not match or holds nothing. */
+function saidByPane(
+  room: string,
+  source: PaneSource,
+  pattern: RegExp,
+  agent: string | null,
+  line: string,
+): Said | null {
   const match = pattern.exec(line);
-  return match ? (match[1] ?? match[0]) : null;
-}
-
-/** One line of a JSONL file as a post, or null when it is no object with a text. */
-export function fromJsonl(line: string): {
-  msg: string;
-  from: string | null;
-  type: string | null;
-  level: Level | null;
-  tags: string[];
-  data: unknown;
-} | null {
-  let value: Record<string, unknown>;
-  try {
-    value = JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    // Not JSON: another program's log line between ours. It is not a line of the room.
-    return null;
-  }
-  if (typeof value !== "object" || value === null) return null;
-  const msg = value.msg ?? value.content;
-  if (typeof msg !== "string" || msg === "") return null;
-  const { from, type, level, tags, data } = value;
-  return {
-    msg,
-    from: typeof from === "string" ? from : null,
-    type: typeof type === "string" ? type : null,
-    level: LEVELS.includes(level as Level) ? (level as Level) : null,
-    tags: Array.isArray(tags) ? tags.filter((tag): tag is string => typeof tag === "string") : [],
-    data,
-  };
-}
-
-/** How often a followed file is looked at. */
-const LOOK_EVERY_MS = 250;
-const READ_BYTES = 262_144;
-
-export interface FollowedLine {
-  text: string;
-  /** Unique for this line of this file: the same line read again has the same key. */
-  key: string;
+  const msg = match ? cut(match[1] ?? match[0]) : "";
+  if (msg.trim() === "") return null;
+  const level = levelOf(source.level);
+  return { from: agent ?? source.session, input: { room, msg, tags: source.tags, ...(level && { level }) } };
 }
 
 /**
- * Follows a file as `tail -F` does: through rotation (another inode under the name) and truncation. `take` gets whole lines
- * and where reading has come to; after a restart it goes on from what was kept. A file that is not there yet is waited for.
+ * What a line of a file says in a room: a JSON object with `msg` or `content`, or plain text as it stands. `from` of the
+ * source wins over the line's own, else its `from` or `agent`, else the file's name. Null for an empty line.
  */
-export function followFile(
-  path: string,
-  start: { inode: number; offset: number } | undefined,
-  take: (lines: FollowedLine[], at: { inode: number; offset: number }) => void,
-): () => void {
-  let inode = start?.inode ?? 0;
-  let offset = start?.offset ?? 0;
-  const look = (): void => {
-    const there = statSync(path, { throwIfNoEntry: false });
-    if (!there) return;
-    if (there.ino !== inode || there.size < offset) {
-      inode = there.ino;
-      offset = 0;
-    }
-    while (offset < there.size) {
-      const bytes = readFrom(path, offset, Math.min(READ_BYTES, there.size - offset));
-      const end = bytes.lastIndexOf(10);
-      if (end < 0) return;
-      const lines: FollowedLine[] = [];
-      let at = 0;
-      for (let next = bytes.indexOf(10, at); next >= 0 && next <= end; next = bytes.indexOf(10, at)) {
-        lines.push({ text: bytes.subarray(at, next).toString("utf8"), key: `${inode}:${offset + at}` });
-        at = next + 1;
-      }
-      offset += end + 1;
-      take(lines, { inode, offset });
-    }
+function saidByJson(room: string, path: string, from: string | null, line: string): Said | null {
+  const object = objectOf(line);
+  const text = (name: string): string | null => (typeof object?.[name] === "string" ? (object[name] as string) : null);
+  const msg = cut(object ? (text("msg") ?? text("content") ?? line) : line);
+  if (msg.trim() === "") return null;
+  const level = levelOf(text("level"));
+  const type = text("type")?.slice(0, 64);
+  const tags = Array.isArray(object?.tags) ? object.tags.filter((tag) => typeof tag === "string").slice(0, 32) : [];
+  const data = object?.data;
+  const fits = data !== undefined && Buffer.byteLength(JSON.stringify(data)) <= MAX_LINE_BYTES;
+  return {
+    from: from ?? text("from") ?? text("agent") ?? path.slice(path.lastIndexOf("/") + 1),
+    input: {
+      room,
+      msg,
+      tags: tags.map((tag) => tag.slice(0, 64)),
+      ...(level && { level }),
+      ...(type && { type }),
+      ...(fits && { data }),
+    },
   };
-  const timer = setInterval(look, LOOK_EVERY_MS);
-  timer.unref();
-  look();
-  return () => clearInterval(timer);
 }
 
-function readFrom(path: string, offset: number, length: number): Buffer {
-  const file = openSync(path, "r");
+function objectOf(line: string): Record<string, unknown> | null {
   try {
-    const bytes = Buffer.alloc(length);
-    return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
-  } finally {
-    closeSync(file);
+    const value: unknown = JSON.parse(line);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    // Plain text is said as it stands.
+    return null;
   }
+}
+
+function levelOf(text: string | null): Level | null {
+  return LEVELS.find((level) => level === text) ?? null;
+}
+
+/** Clean text; what a room would refuse as too long is shown by its beginning, since nobody is there to be told. */
+function cut(text: string): string {
+  const clean = sanitise(text.toWellFormed());
+  if (Buffer.byteLength(clean) <= MAX_LINE_BYTES) return clean;
+  const beginning = Buffer.from(clean).subarray(0, MAX_LINE_BYTES - 8);
+  return `${new TextDecoder().decode(beginning).replace(/\ufffd+$/, "")} …`;
+}
+
+/** Unfinished output is cut into lines at this length, in characters. */
+const LONGEST_UNFINISHED = 65_536;
+
+/** Erasing the line, seen from its start: what stood there is gone. */
+const ERASE_LINE = /\x1b\[[012]?K/;
+/** Going to another row starts another line: `CSI … H f d E F` and reverse line feed. */
+const OTHER_ROW = /\x1b\[[\d;]*[HfdEF]|\x1bM/g;
+
+/** Raw pane bytes as lines of plain text: chunks may end anywhere, escapes go, a carriage return overwrites. */
+export class PaneText {
+  readonly #decoder = new TextDecoder("utf-8");
+  #unfinished = "";
+
+  /** The lines that these bytes finish. */
+  push(bytes: Uint8Array): string[] {
+    const raw = (this.#unfinished + this.#decoder.decode(bytes, { stream: true })).split("\n");
+    this.#unfinished = raw.pop()!;
+    if (this.#unfinished.length > LONGEST_UNFINISHED) {
+      raw.push(this.#unfinished);
+      this.#unfinished = "";
+    }
+    return raw.flatMap((line) => line.split(OTHER_ROW).map(shownLine)).filter((line) => line.trim() !== "");
+  }
+}
+
+/** What a terminal shows of one printed line. */
+function shownLine(raw: string): string {
+  let shown = "";
+  for (const [at, part] of raw.split("\r").entries()) {
+    if (at > 0 && ERASE_LINE.test(part)) shown = "";
+    const over = sanitise(part);
+    shown = over + shown.slice(over.length);
+  }
+  return shown.trimEnd();
 }

@@ -75,9 +75,7 @@ class Connection {
     this.#actorOf = actorOf;
     socket.on("data", (chunk) => this.#receive(chunk));
     socket.on("drain", () => {
-      const waiting = [...this.#drains];
-      this.#drains.clear();
-      for (const listener of waiting) listener();
+      for (const listener of this.#drains) listener();
     });
     // A caller that vanishes (EPIPE, ECONNRESET) is an ordinary end; "close" follows and cleans up.
     socket.on("error", () => {});
@@ -236,6 +234,7 @@ class SocketStream implements Stream {
 
   onDrain(listener: () => void): void {
     this.#drains.add(listener);
+    this.onClose(() => this.#drains.delete(listener));
   }
 
   onClose(listener: () => void): void {

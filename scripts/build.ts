@@ -25,8 +25,9 @@ await build({
 });
 await build({
   ...shared,
-  entryPoints: { coordinator: "src/main/coordinator.ts", plan: "src/main/plan.ts" },
-  external: ["@nats-io/transport-node"],
+  entryPoints: { coordinator: "src/main/coordinator.ts", daemon: "src/main/daemon.ts", plan: "src/main/plan.ts" },
+  external: ["@nats-io/transport-node", "./daemon.js"],
+  minifyWhitespace: true,
 });
 await build({
   ...shared,

@@ -15,11 +15,16 @@ export function registerNarrate(dispatch: Dispatch, town: Town): void {
   });
 }
 
-/** The rooms `actor` may see, each with the agents the plan puts there. */
+/** The rooms `actor` may see in the order of the plan, each with the agents the plan puts there; ended ones come last. */
 export function roomsOf(town: Town, actor: Actor): RoomInfo[] {
   const placed = agentsOf(town.plan?.sessions ?? []);
-  return town.rooms.list({ name: actor.id, role: actor.role }).map((room) => ({
-    ...room,
-    agents: placed.filter(({ session }) => session.room === room.room).map(({ agent }) => agent.id),
-  }));
+  const order = new Map((town.plan?.rooms ?? []).map((room, index) => [room.id, index]));
+  const rank = (room: RoomInfo): number => order.get(room.room) ?? order.size;
+  return town.rooms
+    .list({ name: actor.id, role: actor.role })
+    .toSorted((a, b) => rank(a) - rank(b))
+    .map((room) => ({
+      ...room,
+      agents: placed.filter(({ session }) => session.room === room.room).map(({ agent }) => agent.id),
+    }));
 }

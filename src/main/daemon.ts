@@ -1,0 +1,175 @@
+import { closeSync, mkdirSync, readFileSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import pino from "pino";
+import { ensureSocketFolder, socketPath } from "../client/home.ts";
+import { Asks } from "../coordinator/asks.ts";
+import { registerAudit } from "../coordinator/audit.ts";
+import { type Cradle, writeShim } from "../coordinator/birth.ts";
+import { Credentials } from "../coordinator/credentials.ts";
+import { Dispatch } from "../coordinator/dispatch.ts";
+import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
+import { takeLock } from "../coordinator/lock.ts";
+import { openLedger } from "../coordinator/log/ledger.ts";
+import { registerLook } from "../coordinator/look.ts";
+import { registerMail } from "../coordinator/mail.ts";
+import { messagesProjection } from "../coordinator/messages/projection.ts";
+import { registerNarrate } from "../coordinator/narrate.ts";
+import { readPlan } from "../coordinator/plan/read.ts";
+import { openRooms } from "../coordinator/rooms/rooms.ts";
+import { openBroker } from "../coordinator/server/broker.ts";
+import { listen } from "../coordinator/server/socket.ts";
+import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
+import { registerStatus } from "../coordinator/status.ts";
+import { openTmux } from "../coordinator/tmux/tmux.ts";
+import { readPlanFile, Town } from "../coordinator/town.ts";
+import { Reconcile, registerUp } from "../coordinator/up.ts";
+import { registerViews } from "../coordinator/views.ts";
+import { Watch } from "../coordinator/watch.ts";
+import { exitCodeOf, toErrorBody } from "../protocol/error.ts";
+import type { Plan } from "../protocol/plan.ts";
+
+/** What the starter is told, once, on file descriptor 3: ready, or why not. */
+function tell(message: unknown): void {
+  try {
+    writeSync(3, `${JSON.stringify(message)}\n`);
+    closeSync(3);
+  } catch {
+    // EBADF: started by hand, without somebody waiting. The log says the same.
+  }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      town: { type: "string" },
+      from: { type: "string", default: "flag" },
+      home: { type: "string" },
+      root: { type: "string" },
+      plan: { type: "string" },
+      "tmux-socket": { type: "string" },
+    },
+  });
+  const name = { name: values.town!, from: values.from };
+  const home = values.home!;
+  const stateFolder = join(home, name.name);
+
+  // A plan that is wrong is told before anything is touched: no folder, no lock, no tmux.
+  const first = values.plan === undefined ? null : readFirst(values.plan, name);
+
+  mkdirSync(stateFolder, { recursive: true, mode: 0o700 });
+  const lock = takeLock(stateFolder);
+  if (!lock) {
+    tell({ ready: true, already: true });
+    return;
+  }
+  const log = pino(
+    { base: { town: name.name, pid: process.pid }, level: process.env.BOSUN_LOG ?? "info" },
+    pino.destination({ dest: join(stateFolder, "coordinator.log"), sync: false }),
+  );
+  const ledger = openLedger({ folder: stateFolder, projections: [sessionsProjection, messagesProjection] });
+  const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
+  const credentials = new Credentials(stateFolder, (hash) => credentialByHash(ledger.views, hash));
+  const socket = socketPath(home, name.name);
+  ensureSocketFolder(dirname(socket));
+  const tmuxSocket = tmuxSocketOf(values["tmux-socket"], first, name.name);
+  const tmux = openTmux({
+    socket: tmuxSocket,
+    town: name.name,
+    config: first?.tmux.config ?? null,
+    log: (message, detail) => log.debug(detail ?? {}, message),
+  });
+  const here = dirname(fileURLToPath(import.meta.url));
+  const cradle: Cradle = {
+    town: name.name,
+    stateFolder,
+    home,
+    socketPath: socket,
+    tmuxSocket,
+    planFile: values.plan ?? "floorplan.yaml",
+    cli: { node: process.execPath, script: join(here, "bosun.js") },
+    credentials,
+    keptLayout: (session, window) => layoutOf(ledger.views, session, window),
+  };
+  writeShim(cradle);
+  const version = (JSON.parse(readFileSync(join(here, "../package.json"), "utf8")) as { version: string }).version;
+  const town = new Town({ name, cradle, ledger, rooms, tmux, log, version, now: Date.now });
+  const dispatch = new Dispatch();
+  const reconcile = new Reconcile(town);
+  const watch = new Watch(town, reconcile);
+  const hearing = new Hearing(town);
+  hearSources(town, hearing);
+  registerUp(dispatch, town, reconcile);
+  registerStatus(dispatch, town);
+  registerLook(dispatch, town);
+  registerHearing(dispatch, town, hearing);
+  registerNarrate(dispatch, town);
+  registerViews(dispatch, town, reconcile);
+  registerMail(dispatch, town);
+  new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
+
+  let stopping = false;
+  const stop = (because: string): void => {
+    if (stopping) return;
+    stopping = true;
+    void (async () => {
+      log.info({ because }, "stopping");
+      watch.stop();
+      await server.close();
+      await ledger.write({
+        actor: "coordinator",
+        decide: () => ({
+          events: [{ type: "coordinator.stopped", data: { pid: process.pid, because } }],
+          result: null,
+        }),
+      });
+      await tmux.close();
+      await rooms.close();
+      await ledger.close();
+      lock.release();
+      log.flush(() => process.exit(0));
+    })();
+  };
+  registerAudit(dispatch, town, stop);
+
+  town.restorePlan();
+  await town.look().catch((error: unknown) => log.warn({ err: error }, "tmux cannot be asked"));
+  watch.start();
+  const server = await listen(socket, dispatch, (token) => credentials.actorOf(token));
+  await ledger.write({
+    actor: "coordinator",
+    decide: () => ({ events: [{ type: "coordinator.started", data: { pid: process.pid, version } }], result: null }),
+  });
+  process.on("SIGTERM", () => stop("SIGTERM"));
+  process.on("SIGINT", () => stop("SIGINT"));
+  // The terminal of the command that started us may close; that is no reason to go.
+  process.on("SIGHUP", () => log.info("SIGHUP ignored"));
+  process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught"));
+  process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
+  log.info({ socket, version }, "ready");
+  tell({ ready: true, pid: process.pid, socket: socketPath });
+}
+
+function readFirst(file: string, town: { name: string; from: string }): Plan {
+  return readPlan({
+    text: readPlanFile(file),
+    file,
+    town,
+    readFile: (path) => readFileSync(path, "utf8"),
+    env: process.env,
+  });
+}
+
+/** BOSUN_TMUX_SOCKET wins over the plan; `town` gives each town a server of its own. */
+function tmuxSocketOf(override: string | undefined, plan: Plan | null, town: string): string {
+  const wanted = override ?? plan?.tmux.socket ?? "default";
+  return wanted === "town" ? `bosun-${town}` : wanted;
+}
+
+main().catch((error: unknown) => {
+  const body = toErrorBody(error);
+  tell({ error: body });
+  process.stderr.write(`${JSON.stringify({ error: body, stack: error instanceof Error ? error.stack : undefined })}\n`);
+  process.exit(exitCodeOf(body.code));
+});

@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
 import { BosunError, toErrorBody } from "../protocol/error.ts";
 import { sanitise } from "../protocol/text.ts";
@@ -138,6 +137,7 @@ export class CommandPane {
   /** Reads until the end of input or `/quit`. */
   async run(): Promise<number> {
     const { out } = this.invocation;
+    const { createInterface } = process.getBuiltinModule("node:readline");
     const terminal = createInterface({
       input: process.stdin,
       output: process.stdout,

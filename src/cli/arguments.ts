@@ -4,8 +4,8 @@ import { nearest } from "./nearest.ts";
 
 /** What every command understands. A command's own flag of the same letter wins behind its name: `feed -f` follows. */
 export const GLOBAL_FLAGS: Record<string, Flag> = {
-  file: { short: "f", value: "FILE", about: "the floor plan (default: floorplan.yaml here or above)" },
-  town: { short: "t", value: "NAME", about: "the town (default: BOSUN_TOWN, the plan, GT_ROOT, the folder)" },
+  file: { short: "f", value: "FILE", about: "the floor plan (floorplan.yaml here or above)" },
+  town: { short: "t", value: "NAME", about: "the town (else: environment, plan, folder)" },
   json: { value: "FIELD,…", optionalValue: true, about: "print JSON; with fields only those" },
   plain: { about: "print tab-separated records, never cut" },
   quiet: { short: "q", about: "no talk on stderr" },

@@ -1,10 +1,16 @@
-import { createInterface } from "node:readline";
+import type { Interface } from "node:readline";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
+import type { Place } from "../client/place.ts";
 import { BosunError, toErrorBody } from "../protocol/error.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Invocation } from "./command.ts";
 import { nearRooms, printMail } from "./commands/message.ts";
 import { errorLines } from "./print-error.ts";
+import { pause } from "./time.ts";
+
+/** A coordinator that is being started again answers well within this; a person waits no longer for an error. */
+const RECONNECT_MS = 5_000;
+const RETRY_MS = 100;
 
 interface PaneVerb {
   args: string;
@@ -84,6 +90,8 @@ export class CommandPane {
   readonly invocation: Invocation;
   readonly near: string[] = nearRooms();
   #connection: Connection | null = null;
+  /** Set while a person types into a terminal. */
+  #terminal: Interface | null = null;
 
   constructor(invocation: Invocation) {
     this.invocation = invocation;
@@ -93,21 +101,36 @@ export class CommandPane {
     return this.invocation.out.style(text, style);
   }
 
+  /** Answers come when they come: above what is being typed, which stays as it is. */
   print(text: string): void {
-    this.invocation.out.line(text);
+    if (this.#terminal === null) this.invocation.out.line(text);
+    else {
+      this.invocation.out.write(`\r\x1b[K${text}\n`);
+      this.#terminal.prompt(true);
+    }
   }
 
   async connection(): Promise<Connection> {
     if (this.#connection) return this.#connection;
     const place = this.invocation.place();
-    const open = place.given
-      ? await openConnection(place.socket, readToken(place.tokenFile))
-      : await this.invocation.connect();
+    const open = place.given ? await this.#reopen(place) : await this.invocation.connect();
     this.#connection = open;
     void open.closed.then(() => {
       if (this.#connection === open) this.#connection = null;
     });
     return open;
+  }
+
+  /** Inside a view the coordinator is somebody else's to start: it is waited for. */
+  async #reopen(place: Place): Promise<Connection> {
+    for (const giveUpAtMs = Date.now() + RECONNECT_MS; ; ) {
+      try {
+        return await openConnection(place.socket, readToken(place.tokenFile));
+      } catch (error) {
+        if (toErrorBody(error).code !== "UNREACHABLE" || Date.now() > giveUpAtMs) throw error;
+        await pause(RETRY_MS);
+      }
+    }
   }
 
   async say(room: string, text: string): Promise<void> {
@@ -138,6 +161,7 @@ export class CommandPane {
   /** Reads until the end of input or `/quit`. */
   async run(): Promise<number> {
     const { out } = this.invocation;
+    const { createInterface } = process.getBuiltinModule("node:readline");
     const terminal = createInterface({
       input: process.stdin,
       output: process.stdout,
@@ -145,15 +169,32 @@ export class CommandPane {
       terminal: out.stdoutIsTerminal,
       historySize: 500,
     });
-    if (out.stdoutIsTerminal) this.print(this.style("/ask AGENT TEXT · /say ROOM TEXT · /help", "dim"));
+    if (out.stdoutIsTerminal) {
+      this.print(this.style("/ask AGENT TEXT · /say ROOM TEXT · /help", "dim"));
+      this.#terminal = terminal;
+    }
     terminal.prompt();
-    terminal.on("SIGINT", () => terminal.prompt());
+    terminal.on("SIGINT", () => {
+      out.write("\n");
+      terminal.prompt();
+    });
+    // Every line is begun in order; an agent that takes its time holds up nobody's next words.
+    const open = new Set<Promise<void>>();
+    let quit = false;
     for await (const typed of terminal) {
       const line = typed.trim();
-      if (line === "/quit" || line === "/exit") break;
-      if (line !== "") await this.take(line);
+      quit = line === "/quit" || line === "/exit";
+      if (quit) break;
+      if (line !== "") {
+        const taken = this.take(line).finally(() => open.delete(taken));
+        open.add(taken);
+        if (!line.startsWith("/ask ")) await taken;
+      }
       terminal.prompt();
     }
+    // Typed at the end of a script: its answers are still wanted. After /quit nothing is.
+    if (!quit) await Promise.all(open);
+    this.#terminal = null;
     terminal.close();
     this.#connection?.close();
     return 0;

@@ -22,6 +22,20 @@ export interface FeedLook {
 const MOST_NAME_CELLS = 20;
 const GAP = "  ";
 
+/** What `--json=…` may ask for. */
+export const LINE_FIELDS: readonly (keyof Line)[] = [
+  "id",
+  "seq",
+  "ts",
+  "room",
+  "from",
+  "type",
+  "level",
+  "msg",
+  "tags",
+  "data",
+];
+
 /** The word beside a loud line; colour alone would not reach everybody. */
 const LOUD: Partial<Record<Line["level"], string>> = { warn: "! ", alert: "!! " };
 
@@ -42,7 +56,7 @@ export class FeedLines {
   text(line: Line): string {
     switch (this.#look.form) {
       case "json":
-        return `${JSON.stringify(line, this.#look.fields ? [...this.#look.fields] : undefined)}\n`;
+        return `${JSON.stringify(this.#look.fields ? chosen(line, this.#look.fields) : line)}\n`;
       case "msg":
         return `${this.#look.toTerminal ? sanitise(line.msg) : line.msg}\n`;
       case "plain":
@@ -82,6 +96,10 @@ export class FeedLines {
     }
     return this.#clock;
   }
+}
+
+function chosen(line: Line, fields: readonly string[]): object {
+  return Object.fromEntries(Object.entries(line).filter(([field]) => fields.includes(field)));
 }
 
 function oneLine(cell: string): string {

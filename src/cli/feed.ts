@@ -1,10 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection } from "../client/connection.ts";
 import { BosunError } from "../protocol/error.ts";
 import type { Line, LineFilter, RoomEvent } from "../protocol/room.ts";
 import { FeedLines, type FeedLook, noticeOf, rule } from "./feed-lines.ts";
 import type { Output } from "./output.ts";
-import { clockText } from "./time.ts";
+import { clockText, pause } from "./time.ts";
 
 /** Last `seq` seen, per room. */
 export type Cursors = Record<string, number>;
@@ -128,7 +127,7 @@ export class FeedFollower {
         this.#notice(rule(`stale since ${staleSince}: coordinator gone`));
         this.#flush();
       }
-      await sleep(retryAfterMs(attempt, Math.random()));
+      await pause(retryAfterMs(attempt, Math.random()));
     }
   }
 
@@ -180,7 +179,7 @@ export async function replayFeed(
         const pauseMs = Math.min(LONGEST_PAUSE_MS, (saidMs - shownMs) / speed);
         startedMs += pauseMs;
         // Against the clock, not line by line, so that thousands of short timers do not add up.
-        if (startedMs - Date.now() > 1) await sleep(startedMs - Date.now());
+        if (startedMs - Date.now() > 1) await pause(startedMs - Date.now());
       }
       shownMs = saidMs;
       out.write(feedLines.text(line));

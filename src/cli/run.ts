@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isatty } from "node:tty";
 import { startCoordinator } from "../client/autostart.ts";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
 import { findPlace, type Place } from "../client/place.ts";
@@ -68,7 +69,7 @@ function wishOf(flags: Record<string, FlagValue>) {
   const { json } = flags;
   const env = process.env;
   const forced = env.FORCE_COLOR !== undefined && env.FORCE_COLOR !== "0";
-  const terminal = process.stdout.isTTY === true && env.TERM !== "dumb";
+  const terminal = isatty(1) && env.TERM !== "dumb";
   return {
     json: json !== undefined,
     fields: typeof json === "string" && json !== "" ? json.split(",") : null,

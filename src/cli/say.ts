@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { userInfo } from "node:os";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
 import type { OperationInput } from "../client/operations.gen.ts";
 import { BosunError, toErrorBody } from "../protocol/error.ts";
@@ -7,6 +7,7 @@ import type { Invocation } from "./command.ts";
 import { retryAfterMs } from "./feed.ts";
 import { FeedLines } from "./feed-lines.ts";
 import { printError } from "./print-error.ts";
+import { pause } from "./time.ts";
 
 type Post = OperationInput<"room.post">;
 
@@ -81,7 +82,7 @@ function echoOf({ out }: Invocation): (post: Post, answer: { id: string; seq: nu
   if (out.wish.quiet) return () => {};
   const look = { roomColumn: true, fields: null, toTerminal: out.stdoutIsTerminal, style: out.style.bind(out) };
   const lines = new FeedLines({ ...look, form: out.wish.plain ? "plain" : "pane" });
-  const from = process.env.BOSUN_AGENT || process.env.USER || "me";
+  const from = process.env.BOSUN_AGENT || process.env.BOSUN_USER || userInfo().username;
   return (post, { id, seq, ts }) => {
     const said: Line = {
       id,
@@ -128,7 +129,7 @@ class Link {
         return await this.#reconnect();
       } catch (error) {
         if (!(error instanceof BosunError) || error.code !== "UNREACHABLE") throw error;
-        await sleep(retryAfterMs(attempt, Math.random()));
+        await pause(retryAfterMs(attempt, Math.random()));
       }
     }
   }

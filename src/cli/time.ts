@@ -50,3 +50,8 @@ export function clockText(moment: Date): string {
   const two = (part: number): string => (part < 10 ? `0${part}` : String(part));
   return `${two(moment.getHours())}:${two(moment.getMinutes())}:${two(moment.getSeconds())}`;
 }
+
+/** Resolves after `ms`. Not `node:timers/promises`, which costs every start a millisecond. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -105,14 +105,15 @@ export function findPlace(flags: PlaceFlags, env: Environment = process.env, cwd
   const plan = planHere(flags, env, cwd);
   const planTown = plan ? peekTown(readFileSync(plan, "utf8")) : null;
   const root = plan ? dirname(plan) : env.GT_ROOT ? resolve(env.GT_ROOT) : resolve(cwd);
+  // A folder's name alone says nothing: another town may be called like the folder somebody happens to stand in.
+  const named = flags.town || env.BOSUN_TOWN || env.GT_TOWN_NAME || env.GT_ROOT;
+  if (plan === null && !named) throw noTown(cwd);
   const { town, from } = discoverTown({ flag: flags.town ?? null, env, planTown, root });
   const socket = socketPath(home, town, env);
   const place: Place = { town, from, root, plan, home, socket, given: false, tokenFile, tmuxSocket };
   if (flags.file !== undefined || (plan !== null && planTown === town)) return place;
   const remembered = from === "flag" || from === "environment" || plan === null ? recall(home, town) : null;
-  if (remembered) return { ...place, ...remembered };
-  if (plan === null && from === "folder") throw noTown(cwd);
-  return place;
+  return remembered ? { ...place, ...remembered } : place;
 }
 
 function noTown(cwd: string): BosunError {

@@ -22,7 +22,7 @@ export function discoverTown(given: {
     [given.env.GT_ROOT && lastPart(given.env.GT_ROOT), "GT_ROOT"],
     [lastPart(given.root), "folder"],
   ];
-  const [town, from] = candidates.find(([name]) => name) as [string, TownSource];
+  const [town, from] = (candidates.find(([name]) => name) ?? ["", "folder"]) as [string, TownSource];
   if (town !== undefined && ID_PATTERN.test(town)) return { town, from };
   throw new BosunError({
     code: "USAGE",

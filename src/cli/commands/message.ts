@@ -1,11 +1,10 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { openConnection, readToken } from "../../client/connection.ts";
 import { BosunError } from "../../protocol/error.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 import { retryAfterMs } from "../feed.ts";
-import { durationMs, sinceText } from "../time.ts";
+import { durationMs, pause, sinceText } from "../time.ts";
 
 const PRIORITIES = ["critical", "important", "normal", "low"] as const;
 
@@ -90,7 +89,7 @@ const listen: Command = {
         if (!(error instanceof BosunError) || error.code !== "UNREACHABLE") throw error;
       }
       connection.close();
-      await sleep(retryAfterMs(attempt, Math.random()));
+      await pause(retryAfterMs(attempt, Math.random()));
       connection = await openConnection(place.socket, readToken(place.tokenFile)).catch(() => connection);
     }
   },
@@ -110,7 +109,14 @@ const routeExplain: Command = {
     const connection = await invocation.connect();
     const { hops, ...rest } = await connection.call("route.explain", { to, ...(near.length > 0 && { near }) });
     if (invocation.out.wish.json) invocation.out.json({ ...rest, hops }, "hops");
-    else {
+    else if (!invocation.out.wish.plain) {
+      for (const [index, hop] of hops.entries())
+        invocation.out.lines([
+          `${String(index + 1).padStart(2)}  ${sanitise(hop.from)} → ${sanitise(hop.to)}`,
+          `      by       ${sanitise(hop.by)}`,
+          `      because  ${sanitise(hop.because)}`,
+        ]);
+    } else {
       invocation.out.table(
         [{ title: "FROM" }, { title: "TO" }, { title: "BY", flexible: true }, { title: "BECAUSE", flexible: true }],
         hops.map((hop) => [hop.from, hop.to, hop.by, hop.because]),

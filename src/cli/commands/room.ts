@@ -5,7 +5,7 @@ import type { Level, Line, LineFilter } from "../../protocol/room.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 import { FeedFollower, type FeedWish, readFeed, replayFeed } from "../feed.ts";
-import { FeedLines, type FeedLook } from "../feed-lines.ts";
+import { FeedLines, type FeedLook, LINE_FIELDS } from "../feed-lines.ts";
 import { LEVEL_WORDS } from "../levels.ts";
 import { errorLines } from "../print-error.ts";
 import { sayFromStdin } from "../say.ts";
@@ -86,6 +86,8 @@ export function filterOf(invocation: Pick<Invocation, "flags">): LineFilter | nu
 }
 
 function lookOf({ out, flags }: Invocation, rooms: readonly string[]): FeedLook {
+  const unknown = out.wish.fields?.find((field) => !(LINE_FIELDS as readonly string[]).includes(field));
+  if (unknown !== undefined) throw usage(`there is no field ${unknown}`, feed, `known: ${LINE_FIELDS.join(", ")}`);
   const form = out.wish.json ? "json" : flags.msg ? "msg" : out.wish.plain ? "plain" : "pane";
   return {
     form,

@@ -1,7 +1,6 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { openConnection } from "../../client/connection.ts";
-import { socketPath } from "../../client/home.ts";
+import { bosunHome, socketPath } from "../../client/home.ts";
 import type { Answer } from "../../client/operations.gen.ts";
 import { BosunError } from "../../protocol/error.ts";
 import { sanitise } from "../../protocol/text.ts";
@@ -306,17 +305,19 @@ function printSessions({ out }: Invocation, sessions: readonly Session[]): void 
   out.table(
     [
       { title: "SESSION" },
+      { title: "TOWN" },
       { title: "STATE" },
       { title: "FOR", align: "right" },
-      { title: "ROOM" },
-      { title: "AGENTS", flexible: true },
-      { title: "HERE", align: "right" },
-      { title: "RESTARTS", align: "right" },
-      { title: "EXIT" },
-      { title: "MAIL", align: "right" },
+      { title: "ROOM", whenSaid: true },
+      { title: "AGENTS", flexible: true, whenSaid: true },
+      { title: "HERE", align: "right", whenSaid: true },
+      { title: "RESTARTS", align: "right", whenSaid: true },
+      { title: "EXIT", whenSaid: true },
+      { title: "MAIL", align: "right", whenSaid: true },
     ],
     sessions.map((session) => [
       session.name,
+      session.town,
       out.wish.plain ? session.state : `${GLYPHS[session.state]} ${session.state}`,
       sinceText(session.since, now),
       session.room ?? "-",
@@ -354,13 +355,18 @@ const ls: Command = {
 };
 
 /** Towns whose coordinator answers; one that does not run has nothing to tell, and is not started for this. */
-async function everyTown(invocation: Invocation) {
-  const { home } = invocation.place();
-  const towns = readdirSync(home, { withFileTypes: true }).flatMap((entry) =>
-    entry.isDirectory() ? [entry.name] : [],
-  );
+async function everyTown({ out }: Invocation) {
+  const home = bosunHome();
+  const towns = existsSync(home)
+    ? readdirSync(home, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    : [];
   const open = await Promise.all(
-    towns.map((town) => openConnection(socketPath(home, town), undefined).catch(() => null)),
+    towns.map((town) =>
+      openConnection(socketPath(home, town)).catch(() => {
+        out.say(`${town}: its coordinator does not run`);
+        return null;
+      }),
+    ),
   );
   return open.filter((connection) => connection !== null);
 }
@@ -476,6 +482,7 @@ function becomeTmux({ out }: Invocation, where: Answer<"session.attach">, readOn
   const argv = sameServer
     ? ["-u", ...where.socket, "switch-client", ...(readOnly ? ["-r"] : []), "-t", where.target]
     : ["-u", ...where.socket, "attach-session", ...(readOnly ? ["-r"] : []), "-t", where.target];
+  const { execFileSync, spawnSync } = process.getBuiltinModule("node:child_process");
   if (!sameServer && typeof process.execve === "function") {
     const program = execFileSync("sh", ["-c", "command -v tmux"], { encoding: "utf8" }).trim();
     process.execve(program, ["tmux", ...argv], process.env);

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { BosunError, type ErrorBody } from "../../protocol/error.ts";
@@ -94,6 +93,7 @@ const importPlan: Command = {
 
 /** Reading YAML takes a parser this program does not carry: `plan.js` beside it does. */
 function planTool(invocation: Invocation, args: string[]): unknown {
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
   const ran = spawnSync(process.execPath, [join(invocation.distFolder, "plan.js"), ...args], {
     encoding: "utf8",
     maxBuffer: 256 * 1_048_576,
@@ -145,6 +145,7 @@ const demo: Command = {
       ...(seconds ? ["--seconds", seconds] : []),
       ...("stay" in invocation.flags ? ["--stay"] : []),
     ];
+    const { spawnSync } = process.getBuiltinModule("node:child_process");
     return spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
   },
 };

@@ -101,7 +101,7 @@ test("what happens to a room is told in one line", () => {
     noticeOf({ line: line() }),
   ]).toEqual([
     `── stale since ${CLOCK}: spx, agents-spx is down (signal 9) ──`,
-    "── live again: spx ──",
+    "── live again: spx, agents-spx ──",
     "── ended: spx has left the floor plan ──",
     "── gap: lines 3 to 7 of spx are no longer kept ──",
     null,

@@ -112,7 +112,7 @@ export function noticeOf(event: RoomEvent): string | null {
     const { room, session, since, because } = event.stale;
     return rule(`stale since ${clockText(new Date(since))}: ${room}, ${session} is down (${because})`);
   }
-  if ("live" in event) return rule(`live again: ${event.live.room}`);
+  if ("live" in event) return rule(`live again: ${event.live.room}, ${event.live.session}`);
   if ("ended" in event) return rule(`ended: ${event.ended.room} has left the floor plan`);
   if ("gap" in event) {
     const { room, from, to } = event.gap;

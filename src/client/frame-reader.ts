@@ -25,6 +25,7 @@ export class FrameReader {
       start = end + 1;
       end = chunk.indexOf(10, start);
     }
-    if (start < chunk.length) this.#parts.push(chunk.subarray(start));
+    // A copy: the chunk's memory is read into again.
+    if (start < chunk.length) this.#parts.push(Buffer.from(chunk.subarray(start)));
   }
 }

@@ -117,7 +117,11 @@ test("S0-02 S0-27 S0-32: 36 views at once each get a 1,000-line burst whole and 
   await town.ok("up");
   const { socket } = await town.json("status");
   const views = Array.from({ length: 36 }, () => viewer(["spx", "--msg", "--last", "0"]));
-  await until(async () => (await town.json("rooms")).rooms[0].watchers >= 37, "36 watchers and the pane of steve", 60_000);
+  await until(
+    async () => (await town.json("rooms")).rooms[0].watchers >= 37,
+    "36 watchers and the pane of steve",
+    60_000,
+  );
   await burst(socket, "spx", 1_000);
   const wanted = Array.from({ length: 1_000 }, (_, n) => `line ${n + 1}`);
   await until(() => views.every((view) => view.lines.length >= 1_000), "every line everywhere", 60_000);

@@ -136,5 +136,7 @@ test("S0-52: the demo shows nine rooms, a question answered and an agent come ba
   expect(text).toContain("deacon-spx: 200");
   expect(text).toMatch(/stale since .*: aapl/);
   expect(text).toContain("live again: aapl");
-  expect({ code, left: readdirSync(temporary) }).toEqual({ code: 0, left: [] });
+  // Node keeps the compiled command line in a cache of its own there, demo or not.
+  const left = readdirSync(temporary).filter((name) => name !== "node-compile-cache");
+  expect({ code, left }).toEqual({ code: 0, left: [] });
 }, 90_000);

@@ -7,6 +7,7 @@ import { findPlace, type Place } from "../client/place.ts";
 import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation } from "./command.ts";
+import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
@@ -21,6 +22,7 @@ export const COMMANDS: readonly Command[] = [
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,
+  ...BENCH_COMMANDS,
   ...SHELL_COMMANDS,
 ];
 

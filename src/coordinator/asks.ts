@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { agentListen, askAgent, askAnswer, routeExplain } from "../protocol/message.ts";
@@ -7,15 +6,13 @@ import { agentsOf, type PlanAgent, type PlanSession } from "../protocol/plan.ts"
 import { sanitise } from "../protocol/text.ts";
 import { fifoOf } from "./birth.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import { FIFO_BYTES, Fifo } from "./fifo.ts";
 import { roomsOf } from "./narrate.ts";
 import type { TmuxPane, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
 /** Long enough for an agent in the middle of a thought, short enough that a person does not wonder. */
 const DEFAULT_TIMEOUT_MS = 30_000;
-
-/** A FIFO write up to this size is one piece (PIPE_BUF on Linux); a longer question cannot go this way. */
-const FIFO_BYTES = 4_096;
 
 /** A shell agent that loops `read line < fifo` closes it between two questions; within this time it is back. */
 const FIFO_PATIENCE_MS = 1_000;
@@ -54,6 +51,7 @@ export class Asks {
   readonly #broker: () => Promise<Broker | null>;
   readonly #listeners = new Map<string, Set<Stream>>();
   readonly #pending = new Map<string, Pending>();
+  readonly #fifos = new Map<string, Fifo>();
 
   constructor(town: Town, broker: () => Promise<Broker | null>) {
     this.#town = town;
@@ -153,6 +151,14 @@ export class Asks {
     return answered;
   }
 
+  #fifoOf(agent: string): Fifo {
+    const known = this.#fifos.get(agent);
+    if (known) return known;
+    const fifo = new Fifo(fifoOf(this.#town.cradle.stateFolder, agent));
+    this.#fifos.set(agent, fifo);
+    return fifo;
+  }
+
   /** Never blocks: a FIFO nobody reads, or whose reader has stopped, is an error after a short patience. */
   async #writeFifo(target: Target, question: string): Promise<void> {
     const line = Buffer.from(`${question}\n`);
@@ -164,10 +170,10 @@ export class Asks {
         fix: "ask shorter, or let the agent listen on its socket",
       });
     }
-    const path = fifoOf(this.#town.cradle.stateFolder, target.id);
+    const fifo = this.#fifoOf(target.id);
     const untilMs = performance.now() + FIFO_PATIENCE_MS;
     for (;;) {
-      const problem = tryFifo(path, line);
+      const problem = fifo.write(line);
       if (problem === null) return;
       if (performance.now() > untilMs) {
         throw new BosunError({
@@ -308,8 +314,7 @@ export class Asks {
     if (wanted !== "auto") return { by: wanted, because: "asked for" };
     const listening = (this.#listeners.get(target.id)?.size ?? 0) > 0;
     if (listening) return { by: "socket", because: "it listens on the coordinator's socket" };
-    if (target.session && fifoHasReader(fifoOf(this.#town.cradle.stateFolder, target.id)))
-      return { by: "fifo", because: "it reads its FIFO" };
+    if (target.session && this.#fifoOf(target.id).hasReader()) return { by: "fifo", because: "it reads its FIFO" };
     if (target.session)
       return { by: "keys", because: "it neither listens nor reads its FIFO, so the question is typed" };
     return { by: "socket", because: "it is outside our sessions" };
@@ -365,34 +370,6 @@ export class Asks {
         { from: "coordinator", to: "you", by: "socket", because: "it answers the request that asked" },
       ],
     };
-  }
-}
-
-/** Null when written; otherwise why not. */
-function tryFifo(path: string, line: Buffer): string | null {
-  let file: number | undefined;
-  try {
-    file = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-    const written = writeSync(file, line);
-    return written === line.length ? null : "it stopped reading";
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENXIO") return "nobody has it open for reading";
-    if (code === "EAGAIN") return "it is full: the reader has stopped";
-    if (code === "ENOENT") return "there is no FIFO for this agent";
-    throw error;
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-}
-
-function fifoHasReader(path: string): boolean {
-  try {
-    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
-    return true;
-  } catch {
-    // ENXIO (no reader) and ENOENT (no FIFO) both mean: not this way.
-    return false;
   }
 }
 

@@ -186,9 +186,8 @@ function unmarked(world: World | null): TmuxSession[] {
 }
 
 function whois(town: Town, name: string) {
-  const identity = town.plan
-    ? parseName(schemeOf(town.plan.names.templates), name)
-    : parseName(schemeOf(undefined), name);
+  // Names of Gas Town are understood everywhere: its sessions may stand beside ours on one server.
+  const identity = parseName(town.plan?.names ?? schemeOf(undefined), name) ?? parseName(schemeOf("gastown"), name);
   const declared = town.plan?.sessions.find((session) => session.name === name || session.id === name);
   const found = town.world?.sessions.find((session) => session.name === (declared?.name ?? name));
   const named = {

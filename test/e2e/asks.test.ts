@@ -92,7 +92,8 @@ test("S0-46 S0-53: over a named pipe", async () => {
   town = new TownUnderTest();
   town.plan(plan(`exec sh ${place("agent.sh", FIFO_AGENT)}`, "fifo"));
   await town.ok("up");
-  expect(await town.json("ask", "deacon", "status")).toMatchObject({ answer: "fifo agent here", route: "fifo" });
+  for (let n = 0; n < 3; n++)
+    expect(await town.json("ask", "deacon", "status")).toMatchObject({ answer: "fifo agent here", route: "fifo" });
 });
 
 test("S0-47: a reader that is dead or has stopped never blocks the one who asks", async () => {

@@ -45,7 +45,22 @@ export function parseYaml(text: string, file: string): { value: unknown; mistake
     });
   checkTree(document, mistakes);
   mistakes.throwIfAny();
-  return { value: withoutOwnKeys(document.toJS({ maxAliasCount: MAX_ALIASES })), mistakes };
+  return { value: withoutOwnKeys(plainData(document, mistakes)), mistakes };
+}
+
+/** What only shows when aliases and merges are followed: too many of them, or a merge of something that is no map. */
+function plainData(document: Document, mistakes: Mistakes): unknown {
+  try {
+    return document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch (error) {
+    mistakes.addAt(0, {
+      what: `the plan cannot be put together: ${error instanceof Error ? error.message : String(error)}`,
+      why: "an alias (*name) or a merge (<<) leads nowhere good",
+      fix: "write the repeated part out, or use each:",
+    });
+    mistakes.throwIfAny();
+    throw error;
+  }
 }
 
 function refuseEarly(text: string, file: string): void {

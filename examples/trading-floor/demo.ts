@@ -76,6 +76,10 @@ async function main(): Promise<number> {
   mkdirSync(ours.BOSUN_HOME);
   copyFileSync(join(example, "floorplan.yaml"), join(folder, "floorplan.yaml"));
   for (const agent of ["deacon", "butterfly", "gamma"]) symlinkSync(join(example, agent), join(folder, agent));
+  // Without an instrument it ends at once, and leaves its types stripped for the 27 that follow.
+  await new Promise((done) =>
+    execFile(process.execPath, [join(example, "agent.ts")], { env: env as NodeJS.ProcessEnv }, done),
+  );
   await bosun("up", "--quiet");
   process.stdout.write(`
   in another terminal   tmux -L ${socket} attach -t moo-steve      a person's view (leave it with Ctrl-b d)

@@ -76,7 +76,7 @@ async function until<T>(look: () => T | Promise<T>, what: string, timeoutMs = 5_
 const sessionOf = (world: World | null, name: string) => world?.sessions.find((session) => session.name === name);
 
 describe("sessions", () => {
-  test("are born with their marks, panes, titles and size, and listed so", async () => {
+  test("lesson 29 30 61: are born with their marks, panes, titles and size, and listed so", async () => {
     await tmux.start([birth("one", { panes: [{ title: "first" }, { title: "second" }, { title: "third" }] })]);
     const one = sessionOf(await tmux.observe(), "one")!;
     expect(one.marks).toEqual({ town: "t", id: "one", epoch: 1, shape: "0123456789abcdef" });
@@ -91,14 +91,14 @@ describe("sessions", () => {
     expect(readFileSync(`/proc/${one.windows[0]!.panes[0]!.pid}/cmdline`, "utf8")).toBe("sleep\x003600\0");
   });
 
-  test("of a taken name are not made, and the one in place is not touched", async () => {
+  test("lesson 26: of a taken name are not made, and the one in place is not touched", async () => {
     plain("new-session", "-d", "-s", "mine", "sleep", "3600");
     const pid = plain("list-panes", "-t", "=mine:", "-F", "#{pane_pid}");
     expect(await tmux.start([birth("mine")])).toEqual([{ name: "mine", error: expect.stringMatching(/exists/) }]);
     expect(plain("list-panes", "-t", "=mine:", "-F", "#{pane_pid}")).toBe(pid);
   });
 
-  test("S1-14: stop ends exactly what it was given, with everything that descends from it", async () => {
+  test("S1-14, lesson 21 22 40 41: stop ends exactly what it was given, with everything that descends from it", async () => {
     const stubborn = "trap '' HUP TERM; setsid sleep 3601 & sleep 3602 & wait";
     await tmux.start([
       birth("hq-gt11-deacon", {
@@ -119,7 +119,7 @@ describe("sessions", () => {
     for (const pid of children) expect(statOf(pid)?.state ?? "gone").toMatch(/gone|Z/);
   });
 
-  test("keep a dead pane with how it ended, and start it again in its place", async () => {
+  test("lesson 35 38 66: keep a dead pane with how it ended, and start it again in its place", async () => {
     await tmux.start([birth("one", { panes: [{ argv: ["sh", "-c", "exit 7"] }, {}] })]);
     const dead = await until(
       async () => sessionOf(await tmux.observe(), "one")!.windows[0]!.panes.find((pane) => pane.dead),
@@ -162,6 +162,41 @@ describe("sessions", () => {
   }, 60_000);
 });
 
+test("lesson 44 2.8: a person's base-index changes nothing: panes are found by id and slot", async () => {
+  plain("new-session", "-d", "-s", "theirs", "sleep", "3600");
+  plain("set-option", "-g", "base-index", "5");
+  plain("set-option", "-gw", "pane-base-index", "3");
+  const two = birth("two", { panes: [{ title: "a" }, { title: "b" }] });
+  await tmux.start([
+    {
+      ...two,
+      windows: [
+        ...two.windows,
+        { name: "second", layout: null, panes: [{ ...two.windows[0]!.panes[0]!, slot: "1.0", title: "c" }] },
+      ],
+    },
+  ]);
+  const { windows } = sessionOf(await tmux.observe(), "two")!;
+  expect(windows.map((window) => [window.name, window.panes.map((pane) => [pane.slot, pane.title])])).toEqual([
+    [
+      "main",
+      [
+        ["0.0", "a"],
+        ["0.1", "b"],
+      ],
+    ],
+    ["second", [["1.0", "c"]]],
+  ]);
+});
+
+test("lesson 54: a caller without a locale sees the same names", async () => {
+  await tmux.close();
+  tmux = openTmux({ socket, town: "t", config: null, env: { PATH: process.env["PATH"], HOME: folder } });
+  await tmux.start([birth("one", { window: "ünï", title: "títle" })]);
+  const window = sessionOf(await tmux.observe(), "one")!.windows[0]!;
+  expect([window.name, window.panes[0]!.title]).toEqual(["ünï", "títle"]);
+});
+
 describe("windows", () => {
   test("lesson 57: are linked without stealing the view, and a stop of the guest's session leaves them", async () => {
     await tmux.start([birth("owner"), birth("guest")]);
@@ -186,7 +221,7 @@ describe("windows", () => {
     expect(plain("list-panes", "-a", "-F", "#{pane_pid}")).not.toContain(String(window.panes[0]!.pid));
   });
 
-  test("that are heard give every byte, exactly; and when their session is killed by others they go too", async () => {
+  test("lesson 64 2.2: that are heard give every byte, exactly; and when their session is killed by others they go too", async () => {
     await tmux.start([
       birth("one", { argv: ["sh", "-c", "sleep 0.5; printf 'a\\\\b\\033[1m\\303\\274\\001'; sleep 3600"] }),
     ]);
@@ -229,7 +264,7 @@ describe("windows", () => {
 });
 
 describe("the connection", () => {
-  test("killed, it is made again, and nothing is lost", async () => {
+  test("lesson 2.1: killed, it is made again, and nothing is lost", async () => {
     await tmux.start([birth("one")]);
     const client = processes(/tmux .*-C new-session -A -s _bosun-t/, null).find((pid) =>
       readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(socket),
@@ -248,7 +283,7 @@ describe("the connection", () => {
     expect(tmux.mode).toBe("off");
   });
 
-  test("lesson 27: a server that leaves while another starts is no error", async () => {
+  test("lesson 27 2.9: a server that leaves while another starts is no error", async () => {
     for (let n = 0; n < 8; n++) {
       await tmux.start([birth(`round-${n}`)]);
       plain("kill-server");
@@ -259,7 +294,7 @@ describe("the connection", () => {
     }
   });
 
-  test("is one, however much is started, and is no person to anybody", async () => {
+  test("lesson 65: is one, however much is started, and is no person to anybody", async () => {
     await tmux.start(Array.from({ length: 12 }, (_, n) => birth(`s-${n}`)));
     expect(plain("list-clients").trim().split("\n")).toHaveLength(1);
     expect((await tmux.observe())!.sessions.every((session) => session.attached === 0)).toBe(true);
@@ -295,7 +330,7 @@ describe("the connection", () => {
 });
 
 describe("text", () => {
-  test("lesson 11 12 13 15: is typed byte for byte, short or long, whatever it begins or ends with", async () => {
+  test("lesson 11 12 13 15 20 2.7: is typed byte for byte, short or long, whatever it begins or ends with", async () => {
     const file = join(folder, "typed");
     await tmux.start([birth("recorder", { argv: ["sh", "-c", `stty raw -echo; echo ready; exec cat > '${file}'`] })]);
     const pane = sessionOf(await tmux.observe(), "recorder")!.windows[0]!.panes[0]!;
@@ -349,7 +384,7 @@ describe("what comes from outside never acts", () => {
     `-t x`,
   ];
 
-  test("window names, pane titles, folders, environment values and arguments arrive as they are", async () => {
+  test("lesson 19: window names, pane titles, folders, environment values and arguments arrive as they are", async () => {
     const marker = join(folder, "MARKER");
     const texts = hostile(marker);
     const births = texts.map((text, index) => {
@@ -380,7 +415,7 @@ describe("what comes from outside never acts", () => {
   });
 
   test.each(["a b", "a.b", "a:b", "=a", "-d", "x#(touch y)", "a\nkill-server", "", "*"])(
-    "a session cannot be called %j",
+    "lesson 25: a session cannot be called %j",
     async (name) => {
       expect(await tmux.start([birth(name)])).toEqual([{ name, error: expect.stringMatching(/cannot be/) }]);
     },

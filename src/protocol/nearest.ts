@@ -1,9 +1,12 @@
-/** The candidate at most two edits from `word` (insert, delete, replace, swap neighbours), or one it begins; else null. */
+/**
+ * For "did you mean": the candidate at most two edits from `word` (insert, delete, replace, swap neighbours), or one it begins;
+ * null when none is near. Letter case does not count.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   let best: string | null = null;
   let bestEdits = 3;
   for (const candidate of candidates) {
-    const edits = editsBetween(word, candidate);
+    const edits = editsBetween(word.toLowerCase(), candidate.toLowerCase());
     if (edits < bestEdits && edits < Math.max(word.length, candidate.length) - 1) {
       best = candidate;
       bestEdits = edits;

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -137,18 +137,31 @@ export class TownUnderTest {
     }
   }
 
+  /** A control client whose coordinator a test killed keeps a server of tmux 3.3a from ending; see the driver. */
+  #endControlClients(): void {
+    for (const name of readdirSync("/proc")) {
+      if (!/^\d+$/.test(name)) continue;
+      try {
+        const words = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+        if (words[0] === "tmux" && words.includes(this.socket) && words.includes("-C"))
+          process.kill(Number(name), "SIGKILL");
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  }
+
   async close(): Promise<void> {
     for (const child of this.#children) child.kill("SIGKILL");
     const pid = this.coordinatorPid();
-    if (pid !== null) {
-      await this.run(["stop"]).catch(() => {});
-      if (existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
-    }
+    await this.run(["stop"]).catch(() => {});
+    if (pid !== null && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
     try {
       this.tmux("kill-server");
     } catch {
       // No server any more: nothing of ours is left.
     }
+    this.#endControlClients();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
   }
 }

@@ -211,6 +211,21 @@ const start: Command = {
   },
 };
 
+/** It still has tmux to leave and files to close when it hangs up; whoever stops it may start another at once. */
+const LEAVES_WITHIN_MS = 5_000;
+
+async function gone(pid: number): Promise<void> {
+  for (const untilMs = Date.now() + LEAVES_WITHIN_MS; Date.now() < untilMs; ) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      // ESRCH: it has gone.
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
 const stop: Command = {
   name: "stop",
   group: "keep",
@@ -226,6 +241,7 @@ const stop: Command = {
     }
     const { pid } = await connection.call("coordinator.stop", {});
     await connection.closed;
+    await gone(pid);
     if (invocation.out.wish.json) invocation.out.json({ pid });
     else invocation.out.line(`coordinator stopped (pid ${pid}); the sessions go on`);
     return 0;

@@ -350,11 +350,25 @@ class Driver implements Tmux {
       client.end();
       throw error;
     }
+    await this.#endStaleClients(client.pid);
     this.#released = false;
     this.#heard.clear();
     this.#startPulse();
     this.#log("connected to tmux", { server: this.#server.id, version: this.#server.version });
     this.#emit({ kind: "connection", state: "connected", because: `tmux ${this.#server.version}` });
+  }
+
+  /**
+   * Control clients of a coordinator that was killed. tmux 3.3a waits for ever to give them what they will never read: they
+   * stay attached, and the server could not even be ended. Only such a client is attached to our control session.
+   */
+  async #endStaleClients(own: number | undefined): Promise<void> {
+    const [lines] = await this.#send([["list-clients", "-t", `=${this.#control}:`, "-F", "#{client_pid}"]]);
+    for (const pid of (lines ?? []).map(Number)) {
+      if (pid === own || !Number.isInteger(pid) || pid <= 1) continue;
+      const stat = statOf(pid);
+      if (stat && /^tmux/.test(stat.comm)) signal(stat, "SIGKILL");
+    }
   }
 
   /** The connection ended by itself: try again a few times, then go by forks for a while. */

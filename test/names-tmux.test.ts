@@ -5,7 +5,7 @@ import { tmuxRewrites } from "../src/protocol/names.ts";
 const SOCKET = `bosun-test-names-${process.pid}`;
 
 function tmux(...args: string[]): string {
-  return execFileSync("tmux", ["-L", SOCKET, "-f", "/dev/null", ...args], { encoding: "utf8" });
+  return execFileSync("tmux", ["-u", "-L", SOCKET, "-f", "/dev/null", ...args], { encoding: "utf8" });
 }
 
 afterAll(() => {

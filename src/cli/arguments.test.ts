@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { BosunError } from "../protocol/error.ts";
+import { nearest } from "../protocol/nearest.ts";
 import { parseArguments } from "./arguments.ts";
-import { nearest } from "./nearest.ts";
 import { COMMANDS } from "./run.ts";
 
 function parsed(line: string): { name: string | undefined; args: string[]; flags: object } {

@@ -1,6 +1,6 @@
 import { BosunError } from "../protocol/error.ts";
+import { nearest } from "../protocol/nearest.ts";
 import type { Command, Flag, FlagValue } from "./command.ts";
-import { nearest } from "./nearest.ts";
 
 /** What every command understands. A command's own flag of the same letter wins behind its name: `feed -f` follows. */
 export const GLOBAL_FLAGS: Record<string, Flag> = {

@@ -9,7 +9,9 @@ import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation } from "./command.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
+import { LOOK_COMMANDS } from "./commands/look.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
+import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
 import { SHELL_COMMANDS } from "./commands/shell.ts";
@@ -18,6 +20,8 @@ import { Output } from "./output.ts";
 import { printError } from "./print-error.ts";
 
 export const COMMANDS: readonly Command[] = [
+  ...PLAN_COMMANDS,
+  ...LOOK_COMMANDS,
   ...SESSION_COMMANDS,
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { agentListen, askAgent, askAnswer, routeExplain } from "../protocol/message.ts";
+import { nearest } from "../protocol/nearest.ts";
 import { agentsOf, type PlanAgent, type PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";
 import { fifoOf } from "./birth.ts";
@@ -392,8 +393,13 @@ function behind(before: string, now: string, question: string): string {
 }
 
 function unknownAgent(text: string, all: Target[]): BosunError {
+  const word = text.split("/").at(-1)!;
+  const kind = nearest(
+    word,
+    all.flatMap((target) => [target.id, target.id.split("-")[0]!]),
+  );
   const near = all
-    .filter((target) => distanceAtMost2(target.id.split("-")[0]!, text.split("/").at(-1)!))
+    .filter((target) => kind !== null && (target.id === kind || target.id.startsWith(`${kind}-`)))
     .map((target) => target.id);
   return new BosunError({
     code: "UNKNOWN_AGENT",
@@ -403,19 +409,6 @@ function unknownAgent(text: string, all: Target[]): BosunError {
       : {}),
     fix: "bosun ls   shows the agents",
   });
-}
-
-/** Two typing slips or fewer. */
-function distanceAtMost2(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 2) return false;
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-    row = next;
-  }
-  return row[b.length]! <= 2;
 }
 
 function noAnswer(target: Target, timeoutMs: number, route: Route): BosunError {

@@ -35,6 +35,7 @@ export class Watch {
   readonly #stale = new Map<string, { room: string; label: string }>();
   readonly #layouts = new Map<string, string>();
   readonly #strangers = new Set<string>();
+  #comparing: Promise<void> = Promise.resolve();
   #looking: NodeJS.Timeout | null = null;
   #every: NodeJS.Timeout | null = null;
   #stopped = false;
@@ -51,9 +52,10 @@ export class Watch {
       if (notice.kind !== "output") this.#lookSoon();
     });
     this.#town.on("world", (world) => {
-      void this.#compare(world).catch((error: unknown) =>
-        this.#town.log.error({ err: error }, "comparing the world with the plan failed"),
-      );
+      // One after the other: each must see what the one before it wrote, or an end would be told twice.
+      this.#comparing = this.#comparing
+        .then(() => this.#compare(world))
+        .catch((error: unknown) => this.#town.log.error({ err: error }, "comparing the world with the plan failed"));
     });
     this.#every = setInterval(() => this.#lookSoon(), LOOK_EVERY_MS);
     this.#every.unref();

@@ -116,7 +116,7 @@ test("S0-47: a reader that is dead or has stopped never blocks the one who asks"
   sleeper.kill("SIGKILL");
 }, 60_000);
 
-test("S0-46 S0-49: typed into the pane as a last resort; not while its pane is in copy mode or a dialog is open", async () => {
+test("S0-46 S0-49, lesson 9 10: typed into the pane as a last resort; not while its pane is in copy mode or a dialog is open", async () => {
   town = new TownUnderTest();
   town.plan(plan(`exec sh ${place("agent.sh", KEYS_AGENT)}`, "keys"));
   await town.ok("up");
@@ -138,7 +138,7 @@ test("S0-46 S0-49: typed into the pane as a last resort; not while its pane is i
   expect(dialog.stderr).toMatch(/yes or no/);
 });
 
-test("S0-49: nothing is typed while a person is typing there", async () => {
+test("S0-49, lesson 18: nothing is typed while a person is typing there", async () => {
   town = new TownUnderTest();
   town.plan(plan(`exec sh ${place("agent.sh", KEYS_AGENT)}`, "keys"));
   await town.ok("up");

@@ -214,6 +214,10 @@ describe("the other topologies", () => {
 test("S0-26: without a preset, init writes the hybrid", async () => {
   town = new TownUnderTest();
   await town.ok("init");
+  const schema = /^# yaml-language-server: \$schema=(.+)$/m.exec(readFileSync(town.planFile, "utf8"))![1]!;
+  expect(Object.keys(JSON.parse(readFileSync(schema, "utf8")).properties)).toEqual(
+    expect.arrayContaining(["version", "rooms", "sessions", "users"]),
+  );
   const check = await town.run(["check", "--json"]);
   expect(check.code).toBe(0);
   await town.ok("up");

@@ -57,7 +57,7 @@ test("S0-41 S0-42: a shared window is the same window at index 9; unshare takes 
   expect(town.tmux("list-windows", "-t", "=agents-spx", "-F", "#{window_id}").trim()).toBe(source);
 });
 
-test("S0-41: stopping a view never ends an agent's window that was shared into it", async () => {
+test("S0-41, lesson 63: stopping a view never ends an agent's window that was shared into it", async () => {
   town = new TownUnderTest(PLAN);
   await town.ok("up");
   const pid = town.tmux("list-panes", "-t", "=agents-spx:", "-F", "#{pane_pid}").trim();

@@ -2,6 +2,7 @@ import { openConnection, readToken } from "../../client/connection.ts";
 import type { Answer } from "../../client/operations.gen.ts";
 import { toErrorBody } from "../../protocol/error.ts";
 import type { Level, Line, LineFilter } from "../../protocol/room.ts";
+import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 import { FeedFollower, type FeedWish, readFeed, replayFeed } from "../feed.ts";
@@ -44,7 +45,8 @@ const say: Command = {
     const line = { ...base, msg: words.join(" "), ...(data !== undefined && { data: jsonOf(data) }) };
     const said = (await connection.call("room.post", line)) as Answer<"room.post">;
     if (invocation.out.wish.json) invocation.out.json(said);
-    else invocation.out.line(said.id);
+    // A script wants the id; a pane that a person may look at shows what was said, too.
+    else invocation.out.line(invocation.out.stdoutIsTerminal ? `${said.id}  ${sanitise(line.msg)}` : said.id);
     return 0;
   },
 };

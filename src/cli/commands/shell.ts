@@ -26,7 +26,13 @@ const init: Command = {
         fix: "bosun check   tells whether it is right; -f OTHER.yaml writes another",
       });
     }
-    writeFileSync(file, readFileSync(join(folder, `${preset}.yaml`), "utf8"));
+    // The schema that completes and checks in an editor is the one of this installation.
+    const schema = join(invocation.distFolder, "..", "schema", "floorplan.schema.json");
+    const text = readFileSync(join(folder, `${preset}.yaml`), "utf8").replace(
+      "$schema=./floorplan.schema.json",
+      `$schema=${schema}`,
+    );
+    writeFileSync(file, text);
     if (invocation.out.wish.json) invocation.out.json({ file, preset });
     else {
       invocation.out.line(`wrote ${file}`);

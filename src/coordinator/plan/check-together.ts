@@ -1,7 +1,8 @@
 import { ID_PATTERN } from "../../protocol/id.ts";
 import { findClashes, whyBadName } from "../../protocol/names.ts";
+import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, PlanAgent, PlanRoom, PlanUser } from "../../protocol/plan.ts";
-import { type Mistakes, nearest, type Path, show } from "./mistakes.ts";
+import { type Mistakes, type Path, show } from "./mistakes.ts";
 import type { Placed } from "./session-entry.ts";
 
 /** A room with the place in the file it came from. */

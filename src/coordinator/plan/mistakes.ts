@@ -11,6 +11,7 @@ import {
 } from "yaml";
 import type { z } from "zod";
 import { BosunError, type ErrorBody, type SourcePlace } from "../../protocol/error.ts";
+import { nearest } from "../../protocol/nearest.ts";
 import { keysAt } from "./schema.ts";
 
 /** Shown at once; more would scroll the first one away. */
@@ -322,36 +323,4 @@ function example(path: Path): string {
   return key === undefined
     ? "docs/floorplan.md shows every key with an example"
     : `for example ${EXAMPLES[String(key)]}`;
-}
-
-/** Longer than any key or name; comparing takes the product of both lengths. */
-const MOST_LETTERS = 64;
-const MOST_COMPARED = 500;
-
-/** The known word two slips away or nearer, if there is just one best. */
-export function nearest(word: string, known: readonly string[]): string | null {
-  if (word.length > MOST_LETTERS) return null;
-  const ranked = known
-    .slice(0, MOST_COMPARED)
-    .map((each) => ({ each, slips: slips(word.toLowerCase(), each.toLowerCase()) }))
-    .sort((a, b) => a.slips - b.slips);
-  const most = word.length < 4 ? 1 : 2;
-  return ranked[0] && ranked[0].slips <= most ? ranked[0].each : null;
-}
-
-/** How many letters must change, go or come; two swapped neighbours count as one. */
-function slips(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 2) return 3;
-  const rows = [Array.from({ length: b.length + 1 }, (_, index) => index)];
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1] ? 0 : 1;
-      row[j] = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j]!, rows[i - 2]![j - 2]! + 1);
-    }
-    rows.push(row);
-  }
-  return rows[a.length]![b.length]!;
 }

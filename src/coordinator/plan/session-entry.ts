@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { BosunError } from "../../protocol/error.ts";
 import { formatName, identityOf } from "../../protocol/names.ts";
+import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
 import { unfilled, type Values } from "./fill.ts";
-import { type Mistakes, nearest, type Path, show } from "./mistakes.ts";
+import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
 import type { FloorPlan, PaneEntry, SessionEntry, WindowEntry } from "./schema.ts";
 
@@ -300,7 +301,7 @@ function windowOf(
   const panes: PaneEntry[] = window.panes ?? [
     window.job ? { run: JOB_NOTICE } : window.run === undefined ? {} : { run: window.run },
   ];
-  const panePaths = panes.map((_, index): Path => (window.panes ? [...path, "panes", index] : path));
+  const panePaths = panes.map((_, index): Path => (entry.windows && window.panes ? [...path, "panes", index] : path));
   const shaped = panes.map((pane, index) => paneOf(pane, panePaths[index]!, window, entry, rig, context));
   return {
     panePaths,

@@ -1,12 +1,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { BosunError, type ErrorBody } from "../../protocol/error.ts";
+import { nearest } from "../../protocol/nearest.ts";
 import type { InputOf, OutputOf, Role } from "../../protocol/operation.ts";
 import type { PlanRoom } from "../../protocol/plan.ts";
 import type { Line, RoomInfo, roomRead, roomWatch } from "../../protocol/room.ts";
 import { compose, type PostInput, repeatedIn } from "./compose.ts";
 import { Mirror } from "./mirror.ts";
-import { nearest } from "./nearest.ts";
 import { newest, nextTurn, type Stretch, select, wantedBy } from "./select.ts";
 import { Sources } from "./sources.ts";
 import { type Draft, type FileMark, type Head, isoOf, type Posted, RoomStore, type StoredLine } from "./store.ts";

@@ -117,8 +117,8 @@ export function worldOf(
   return { server: server.id, serverPid: server.pid, version: server.version, atMs: performance.now(), sessions };
 }
 
-/** Status of a pane that was killed is empty, and its signal is not; one that ended by itself the other way round. */
-function exitOf(status: string, signal: string): string {
+/** A pane that was killed has a signal and no status, one that ended by itself the other way round; neither: not known yet. */
+function exitOf(status: string, signal: string): string | null {
   if (signal !== "" && signal !== "0") return `signal ${signal}`;
-  return status === "" ? "ended" : `exit ${status}`;
+  return status === "" ? null : `exit ${status}`;
 }

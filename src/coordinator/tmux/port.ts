@@ -49,7 +49,7 @@ export interface TmuxPane {
   slot: string | null;
   pid: number;
   dead: boolean;
-  /** `exit 7` or `signal 9`, only while dead. */
+  /** `exit 7` or `signal 9` of a dead pane; null while it lives, or when tmux never learned it. */
   exit: string | null;
   title: string;
   inMode: boolean;

@@ -37,6 +37,9 @@ const REAP_LOOK_MS = 15;
 /** A server by process and start: ids mean nothing to another one. */
 const IDENTITY = "#{pid} #{start_time} #{version}";
 
+/** A pane whose terminal has closed is dead before its exit status is known; this often we look again for it. */
+const REAP_LOOKS = 8;
+
 /** Shells ignore TERM at a prompt; a hang-up is what ends them, and they pass it on. */
 const SHELLS = new Set(["sh", "bash", "zsh", "fish", "dash", "ksh"]);
 
@@ -90,8 +93,11 @@ class Driver implements Tmux {
 
   async observe(): Promise<World | null> {
     if (!(await this.#reach(false))) return null;
-    const blocks = await this.#ask(LISTING);
-    const world = worldOf(blocks, this.#server!, this.#control);
+    let world = worldOf(await this.#ask(LISTING), this.#server!, this.#control);
+    for (let looks = 0; looks < REAP_LOOKS && this.#unreaped(world); looks++) {
+      await new Promise((resolve) => setTimeout(resolve, REAP_LOOK_MS));
+      world = worldOf(await this.#ask(LISTING), this.#server!, this.#control);
+    }
     this.#takePulseOf(world);
     await this.#dropOrphans(world);
     return world;
@@ -382,18 +388,36 @@ class Driver implements Tmux {
 
   async #bear(birth: SessionBirth): Promise<Born> {
     try {
+      return await this.#bearOnce(birth);
+    } catch (error) {
+      if (!(error instanceof BosunError) || error.code !== "UNREACHABLE")
+        return { name: birth.name, error: said(error) };
+    }
+    // The server left while the commands were on their way. On the next one the session is there, whole, or not at all.
+    try {
+      await this.connect();
+      const there = (await this.observe())?.sessions.find((session) => isBornOf(session, birth));
+      return there
+        ? { name: birth.name, id: there.id, pane: there.windows[0]!.panes[0]!.id }
+        : await this.#bearOnce(birth);
+    } catch (error) {
+      return { name: birth.name, error: said(error) };
+    }
+  }
+
+  async #bearOnce(birth: SessionBirth): Promise<Born> {
+    try {
       const [lines] = await this.#send(birthCommands(birth));
       const [id, pane] = lines![0]!.split(" ");
       for (const { window, layout } of keptLayouts(birth)) await this.#keepLayout(id as SessionId, window, layout);
       return { name: birth.name, id: id as SessionId, pane: pane as PaneId };
     } catch (error) {
-      const because = error instanceof Error ? error.message : String(error);
+      if (!(error instanceof TmuxRefusal)) throw error;
+      if (/duplicate session/.test(error.message))
+        return { name: birth.name, error: `a session called ${birth.name} exists` };
       // Half a session is none: what this list made is taken back, and only that (a foreign one of this name has no such mark).
-      if (error instanceof TmuxRefusal && !/duplicate session/.test(because)) await this.#takeBack(birth);
-      return {
-        name: birth.name,
-        error: /duplicate session/.test(because) ? `a session called ${birth.name} exists` : because,
-      };
+      await this.#takeBack(birth);
+      return { name: birth.name, error: error.message };
     }
   }
 
@@ -405,12 +429,7 @@ class Driver implements Tmux {
 
   async #takeBack(birth: SessionBirth): Promise<void> {
     const world = await this.observe().catch(() => null);
-    const half = world?.sessions.find(
-      (session) =>
-        session.name === birth.name &&
-        session.marks?.id === birth.marks.id &&
-        session.marks.epoch === birth.marks.epoch,
-    );
+    const half = world?.sessions.find((session) => isBornOf(session, birth));
     if (half) await this.#tolerant([["kill-session", "-t", half.id]]);
   }
 
@@ -449,6 +468,25 @@ class Driver implements Tmux {
     }
   }
 
+  /** True when a pane of ours is dead and the server does not know how: it is reminded to look at its children. */
+  #unreaped(world: World): boolean {
+    const ours = world.sessions.filter((session) => session.marks?.town === this.#town);
+    const missing = ours.some((session) =>
+      session.windows.some((window) => window.panes.some((pane) => pane.dead && pane.exit === null)),
+    );
+    if (missing) this.#remind();
+    return missing;
+  }
+
+  #remind(): void {
+    if (!this.#server) return;
+    try {
+      process.kill(this.#server.pid, "SIGCHLD");
+    } catch {
+      // ESRCH: the server has gone too; the connection tells that.
+    }
+  }
+
   #startPulse(): void {
     this.#stopPulse();
     this.#pulseTimer = setInterval(() => this.#feelPulse(), PULSE_MS);
@@ -471,13 +509,7 @@ class Driver implements Tmux {
       dead = true;
     }
     if (!dead) return;
-    if (this.#server) {
-      try {
-        process.kill(this.#server.pid, "SIGCHLD");
-      } catch {
-        // ESRCH: the server has gone too; the connection tells that.
-      }
-    }
+    this.#remind();
     this.#emit({ kind: "changed" });
   }
 
@@ -515,6 +547,16 @@ class Driver implements Tmux {
   #emit(notice: TmuxNotice): void {
     for (const listener of this.#listeners) listener(notice);
   }
+}
+
+function isBornOf(session: World["sessions"][number], birth: SessionBirth): boolean {
+  return (
+    session.name === birth.name && session.marks?.id === birth.marks.id && session.marks.epoch === birth.marks.epoch
+  );
+}
+
+function said(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function serverOf(text: string): { id: string; pid: number; version: string } {

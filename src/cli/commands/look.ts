@@ -1,0 +1,210 @@
+import { existsSync, readdirSync } from "node:fs";
+import { openConnection } from "../../client/connection.ts";
+import { bosunHome, socketPath } from "../../client/home.ts";
+import type { Answer } from "../../client/operations.gen.ts";
+import { sanitise } from "../../protocol/text.ts";
+import { usage } from "../arguments.ts";
+import { type Command, type Invocation, isSet } from "../command.ts";
+import { sinceText } from "../time.ts";
+
+type Status = Answer<"town.status">;
+type Session = Status["sessions"][number];
+
+const GLYPHS: Record<Session["state"], string> = {
+  running: "●",
+  starting: "◌",
+  degraded: "◐",
+  exited: "✕",
+  stopped: "○",
+  declared: "·",
+  unknown: "?",
+};
+
+const status: Command = {
+  name: "status",
+  args: "[NAME]",
+  group: "look",
+  ops: ["town.status"],
+  flags: {
+    why: { about: "with evidence, source and age of every state" },
+    "no-start": { about: "do not start a coordinator" },
+  },
+  examples: ["bosun status", "bosun status agents-spx --why", "bosun status --json=name,state"],
+  async run(invocation) {
+    const connection = await invocation.connect({ start: !isSet(invocation, "no-start") });
+    const [session] = invocation.args;
+    const answer = await connection.call("town.status", session ? { session } : {});
+    if (invocation.out.wish.json) invocation.out.json(answer, "sessions");
+    else printStatus(invocation, answer, isSet(invocation, "why") || session !== undefined);
+    return 0;
+  },
+};
+
+function printStatus(invocation: Invocation, answer: Status, why: boolean): void {
+  const { out } = invocation;
+  const now = Date.now();
+  if (!out.wish.plain) {
+    const plan = answer.plan ? `plan rev ${answer.plan.revision}` : "no plan yet";
+    out.line(
+      `${answer.town} (from ${answer.from}) · ${plan} · coordinator pid ${answer.coordinator.pid}, up ${sinceText(answer.coordinator.since, now)} · tmux -L ${answer.tmux.socket}`,
+    );
+  }
+  printSessions(invocation, answer.sessions);
+  if (why) {
+    for (const session of answer.sessions) {
+      out.line(`\n${session.name}  ${session.state} for ${sinceText(session.since, now)}`);
+      out.line(`  because   ${sanitise(session.evidence)}`);
+      out.line(`  source    ${session.source}, looked at ${session.age_ms} ms ago`);
+      for (const pane of session.panes)
+        out.line(
+          `  pane      ${pane.id} ${sanitise(pane.title)}  pid ${pane.pid ?? "-"}  ${pane.dead ? (pane.exit ?? "ended") : sanitise(pane.command)}`,
+        );
+      for (const drift of session.drift) out.line(`  differs   ${drift}`);
+    }
+  }
+  if (out.wish.plain) return;
+  const stale = (answer.rooms as { room: string; staleSince?: string | null }[]).filter((room) => room.staleSince);
+  const drifted = answer.sessions.filter((session) => session.drift.length > 0).length;
+  const ghosts = answer.ghosts.length;
+  out.line(
+    `\n${answer.rooms.length} rooms${stale.length > 0 ? `, stale: ${stale.map((room) => room.room).join(", ")}` : ""} · ${drifted === 0 ? "as declared" : `${drifted} differ from the plan`} · ${ghosts} unknown session${ghosts === 1 ? "" : "s"}`,
+  );
+}
+
+function printSessions({ out }: Invocation, sessions: readonly Session[]): void {
+  if (sessions.length === 0) {
+    out.line(out.wish.plain ? "" : "no sessions");
+    return;
+  }
+  const now = Date.now();
+  out.table(
+    [
+      { title: "SESSION" },
+      { title: "TOWN" },
+      { title: "STATE" },
+      { title: "FOR", align: "right" },
+      { title: "ROOM", whenSaid: true },
+      { title: "AGENTS", flexible: true, whenSaid: true },
+      { title: "HERE", align: "right", whenSaid: true },
+      { title: "RESTARTS", align: "right", whenSaid: true },
+      { title: "EXIT", whenSaid: true },
+      { title: "MAIL", align: "right", whenSaid: true },
+    ],
+    sessions.map((session) => [
+      session.name,
+      session.town,
+      out.wish.plain ? session.state : `${GLYPHS[session.state]} ${session.state}`,
+      sinceText(session.since, now),
+      session.room ?? "-",
+      session.agents.length > 0 ? session.agents.join(" ") : "-",
+      String(session.attached),
+      String(session.restarts),
+      session.exit ?? "-",
+      String(session.unread),
+    ]),
+  );
+}
+
+const ls: Command = {
+  name: "ls",
+  aliases: ["ps"],
+  group: "look",
+  ops: ["town.status"],
+  summary: "The sessions",
+  flags: {
+    "needs-me": { about: "only what has ended or is degraded" },
+    "all-towns": { about: "of every town on this machine" },
+  },
+  async run(invocation) {
+    const connections = isSet(invocation, "all-towns") ? await everyTown(invocation) : [await invocation.connect()];
+    const answers = await Promise.all(connections.map((connection) => connection.call("town.status", {})));
+    const all = answers.flatMap((answer) => answer.sessions);
+    const wanted = isSet(invocation, "needs-me")
+      ? all.filter((session) => ["exited", "degraded", "unknown"].includes(session.state))
+      : all;
+    if (invocation.out.wish.json)
+      invocation.out.json({ count: wanted.length, total: all.length, sessions: wanted }, "sessions");
+    else printSessions(invocation, wanted);
+    return 0;
+  },
+};
+
+/** Towns whose coordinator answers; one that does not run has nothing to tell, and is not started for this. */
+async function everyTown({ out }: Invocation) {
+  const home = bosunHome();
+  const towns = existsSync(home)
+    ? readdirSync(home, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+    : [];
+  const open = await Promise.all(
+    towns.map((town) =>
+      openConnection(socketPath(home, town)).catch(() => {
+        out.say(`${town}: its coordinator does not run`);
+        return null;
+      }),
+    ),
+  );
+  return open.filter((connection) => connection !== null);
+}
+
+const tree: Command = {
+  name: "tree",
+  group: "look",
+  ops: ["town.status"],
+  summary: "Town, rigs, sessions and agents as a tree",
+  async run(invocation) {
+    const connection = await invocation.connect();
+    const answer = await connection.call("town.status", {});
+    if (invocation.out.wish.json) {
+      invocation.out.json(answer, "sessions");
+      return 0;
+    }
+    const { out } = invocation;
+    const groups = Map.groupBy(answer.sessions, (session) => session.rig ?? "");
+    out.line(answer.town);
+    const rigs = [...groups.entries()];
+    rigs.forEach(([rig, sessions], index) => {
+      const last = index === rigs.length - 1;
+      if (rig !== "") out.line(`${last ? "└──" : "├──"} ${rig}`);
+      const indent = rig === "" ? "" : last ? "    " : "│   ";
+      sessions.forEach((session, at) => {
+        const end = at === sessions.length - 1 && (rig !== "" || last);
+        out.line(
+          `${indent}${end ? "└──" : "├──"} ${session.name}${session.role ? `  (${session.role})` : ""}  ${GLYPHS[session.state]} ${session.state}`,
+        );
+        for (const [n, agent] of session.agents.entries()) {
+          out.line(`${indent}${end ? "    " : "│   "}${n === session.agents.length - 1 ? "└──" : "├──"} ${agent}`);
+        }
+      });
+    });
+    return 0;
+  },
+};
+
+const whois: Command = {
+  name: "whois",
+  args: "NAME",
+  group: "look",
+  ops: ["session.whois"],
+  examples: ["bosun whois hq-gt12-mayor"],
+  async run(invocation) {
+    const [name] = invocation.args;
+    if (name === undefined) throw usage("whois needs the name of a session", whois);
+    const connection = await invocation.connect();
+    const who = await connection.call("session.whois", { name });
+    if (invocation.out.wish.json) invocation.out.json(who);
+    else
+      invocation.out.line(
+        [
+          `${who.name}:`,
+          `town ${who.town || "-"}`,
+          `role ${who.role || "-"}`,
+          `rig ${who.rig || "-"}`,
+          `crew ${who.crew || "-"}`,
+          `(${who.known})`,
+        ].join("  "),
+      );
+    return 0;
+  },
+};
+
+export const LOOK_COMMANDS = [status, ls, tree, whois];

@@ -11,7 +11,7 @@ import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
 import { whyBadPattern } from "./pattern.ts";
 import type { FloorPlan, RoomEntry, SessionEntry, WindowEntry } from "./schema.ts";
-import { expandSession, type Placed, type SessionContext } from "./session-entry.ts";
+import { checkVariables, expandSession, type Placed, type SessionContext } from "./session-entry.ts";
 
 export interface ExpandOptions {
   file: string;
@@ -47,6 +47,8 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     mistakes,
   };
   if (tooMany(entry, mistakes)) mistakes.throwIfAny();
+  checkVariables(entry.defaults?.env, ["defaults", "env"], mistakes);
+  checkVariables(entry.defaults?.env_pass, ["defaults", "env_pass"], mistakes);
   const rooms = roomsOf(entry, town, options);
   const sessions = sessionsOf(entry, context);
   const { users, views } = usersOf(entry, context, rooms.length > 0);

@@ -21,6 +21,9 @@ const MOST_AT_ONE_PLACE = 3;
 /** Enough to choose the first ones of the file from; a file of rubbish holds thousands. */
 const MOST_COLLECTED = 100;
 
+/** Of each sentence; names and keys in it may be as long as the file. */
+const MOST_CHARACTERS = 500;
+
 export type Path = readonly PropertyKey[];
 
 /** One file of a plan: the way from data back to places. */
@@ -116,12 +119,15 @@ export class Mistakes {
   }
 
   #addPlaced(mistake: Mistake, at: SourcePlace): void {
+    const short = Object.fromEntries(
+      Object.entries(mistake).map(([key, text]) => [key, shorten(text, MOST_CHARACTERS)]),
+    ) as unknown as Mistake;
     const place = JSON.stringify(at);
     const before = this.#perPlace.get(place) ?? 0;
-    const told = this.#found.some((other) => other.what === mistake.what && JSON.stringify(other.at) === place);
+    const told = this.#found.some((other) => other.what === short.what && JSON.stringify(other.at) === place);
     if (told || before >= MOST_AT_ONE_PLACE) return;
     this.#perPlace.set(place, before + 1);
-    this.#found.push({ code: "PLAN_INVALID", ...mistake, at });
+    this.#found.push({ code: "PLAN_INVALID", ...short, at });
   }
 
   /** Throws one error that holds all mistakes in the order of the file; does nothing when there are none. */
@@ -138,32 +144,48 @@ export class Mistakes {
     return this.#texts.findIndex((text) => text.file === mistake.at?.file);
   }
 
-  /** What the schema has to say, in words for people. */
-  addIssue(issue: z.core.$ZodIssue, value: unknown, base: Path = []): void {
+  /** What the schema has to say, in words for people. `base` leads to `value`. */
+  addIssues(issues: readonly z.core.$ZodIssue[], value: unknown, base: Path = []): void {
+    const meant = new Set<string>();
+    for (const issue of issues)
+      if (issue.code === "unrecognized_keys")
+        for (const key of issue.keys.slice(0, MOST_COLLECTED)) {
+          const near = this.#addUnknownKey([...base, ...issue.path], key);
+          if (near) meant.add(JSON.stringify([...issue.path, near]));
+        }
+    // A key that is missing because it is misspelt was told already.
+    for (const issue of issues)
+      if (issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
+        this.#addIssue(issue, value, base);
+  }
+
+  #addIssue(issue: z.core.$ZodIssue, value: unknown, base: Path): void {
     if (this.full) return;
     const path = [...base, ...issue.path];
-    if (issue.code === "unrecognized_keys") {
-      for (const key of issue.keys.slice(0, MOST_COLLECTED)) this.#addUnknownKey(path, key);
-      return;
-    }
     const found = valueAt(value, issue.path);
     if (issue.code === "invalid_union") {
       const best = bestBranch(issue.errors, found);
       if (best) {
-        for (const inner of best) this.addIssue(inner, found, path);
+        this.addIssues(best, found, path);
         return;
       }
+    }
+    if (issue.code === "invalid_key") {
+      const why = issue.issues[0]?.message ?? "it is not of the form expected here";
+      this.add(path, { what: `${show(String(path.at(-1)))} cannot be a key here`, why, fix: example(path) }, "key");
+      return;
     }
     const choices = issue.code === "invalid_value" && typeof found === "string" ? issue.values.map(String) : [];
     const near = typeof found === "string" ? nearest(found, choices) : null;
     this.add(path, {
       what: `${nameOf(path)}: ${found === undefined ? "missing" : `${show(found)} does not fit`}`,
       why: expected(issue),
-      fix: near ? `did you mean ${near}` : example(path),
+      fix: near ? `did you mean ${near}` : wantsQuotes(issue, found) ? `put it in quotes: "${found}"` : example(path),
     });
   }
 
-  #addUnknownKey(path: Path, key: string): void {
+  /** Returns the key that was meant, if one is near. */
+  #addUnknownKey(path: Path, key: string): string | null {
     const known = keysAt(path);
     const meant = Object.hasOwn(SPELT_ELSEWHERE, key) ? SPELT_ELSEWHERE[key]! : null;
     const near = nearest(key, known) ?? (meant !== null && known.includes(meant) ? meant : null);
@@ -178,6 +200,7 @@ export class Mistakes {
       },
       "key",
     );
+    return near;
   }
 }
 
@@ -208,6 +231,11 @@ const SPELT_ELSEWHERE: Record<string, string> = {
   log: "jsonl",
   retain: "keep",
 };
+
+/** `run: 7`, `town: 11`, `pattern: true`: YAML reads these as something else than text. */
+function wantsQuotes(issue: z.core.$ZodIssue, found: unknown): boolean {
+  return issue.code === "invalid_type" && issue.expected === "string" && ["number", "boolean"].includes(typeof found);
+}
 
 /** Where a part of the text begins; 0 when it has no place of its own. */
 export function offsetOf(node: unknown): number {

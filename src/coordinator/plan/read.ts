@@ -35,7 +35,7 @@ export function readPlan(input: PlanInput): Plan {
   if (!isPlainMap(whole)) refuseRoot(mistakes, `the plan is ${Array.isArray(whole) ? "a list" : "no map"}`);
   const checked = FloorPlan.safeParse(whole);
   if (!checked.success) {
-    for (const issue of checked.error.issues) mistakes.addIssue(issue, whole);
+    mistakes.addIssues(checked.error.issues, whole);
     mistakes.throwIfAny();
     throw checked.error;
   }

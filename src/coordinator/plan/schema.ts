@@ -111,7 +111,7 @@ const Window = z.strictObject({
   name: text.describe("window name"),
   about: text.optional().describe("what it is for"),
   layout: text.optional().describe("tiled, main-vertical, even-horizontal … or a tmux layout string"),
-  panes: z.array(Pane).min(1).optional(),
+  panes: z.array(Pane).min(1).optional().describe("what stands side by side in it"),
   run: text.optional().describe("command of a window with one pane"),
   job: free.optional().describe("a watch job instead of a command"),
 });
@@ -126,7 +126,7 @@ const Session = z.strictObject({
   name: text.optional().describe("crew or polecat name, where the template needs one; default the key"),
   each: Each.optional(),
   run: text.optional().describe("command line of a session with one pane, run as its process"),
-  windows: z.array(Window).min(1).optional(),
+  windows: z.array(Window).min(1).optional().describe("windows, each with panes, a command or a job"),
   chat: free.optional().describe("a model session instead of a command"),
   cwd: text.optional().describe("folder its panes start in"),
   env: environment.optional(),
@@ -337,11 +337,13 @@ function within(value: unknown): unknown {
 export function keysAt(path: readonly PropertyKey[]): string[] {
   let here: z.ZodType[] = [FloorPlan];
   for (const step of path) here = here.flatMap(options).flatMap((schema) => child(schema, step));
-  return [
-    ...new Set(
-      here.flatMap(options).flatMap((schema) => (schema instanceof z.ZodObject ? Object.keys(schema.shape) : [])),
-    ),
-  ];
+  return [...new Set(here.flatMap(options).flatMap(keysOf))];
+}
+
+function keysOf(schema: z.ZodType): string[] {
+  if (schema instanceof z.ZodObject) return Object.keys(schema.shape);
+  const names = schema instanceof z.ZodRecord ? schema.keyType : null;
+  return names instanceof z.ZodEnum ? names.options.map(String) : [];
 }
 
 function options(schema: z.ZodType): z.ZodType[] {

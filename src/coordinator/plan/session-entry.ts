@@ -59,6 +59,8 @@ export function expandSession(
       fix: "restart: always",
     });
   }
+  checkVariables(entry.env, [...path, "env"], mistakes);
+  checkVariables(entry.env_pass, [...path, "env_pass"], mistakes);
   const role = entry.role ?? (rig && Object.hasOwn(context.names.templates, "polecat") ? "polecat" : null);
   const windows = windowsOf(entry, path, rig, context, user !== null);
   const shell = entry.shell ?? defaults.shell ?? DEFAULT_SHELL;
@@ -339,14 +341,7 @@ function paneOf(
     Object.entries({ ...context.defaults.env, ...entry.env, ...given.env }).map(([key, value]) => [key, String(value)]),
   );
   const passed = [...new Set([...(context.defaults.env_pass ?? []), ...(entry.env_pass ?? [])])];
-  for (const key of [...Object.keys(declared), ...passed]) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
-      context.mistakes.add(path, {
-        what: `${show(key)} cannot name an environment variable`,
-        why: "letters, digits and _, not starting with a digit",
-        fix: "env: { KEY: value }",
-      });
-  }
+  checkVariables(given.env, [...path, "env"], context.mistakes);
   const taken = Object.fromEntries(
     passed.flatMap((key) => (context.env[key] === undefined ? [] : [[key, context.env[key]]])),
   );
@@ -361,6 +356,24 @@ function paneOf(
     },
     shape: [given.run ?? null, cwd, declared, passed, agent?.id ?? null, face],
   };
+}
+
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export function checkVariables(names: string[] | object | undefined, path: Path, mistakes: Mistakes): void {
+  const isList = Array.isArray(names);
+  (isList ? names : Object.keys(names ?? {})).forEach((name, index) => {
+    if (VARIABLE.test(name)) return;
+    mistakes.add(
+      [...path, isList ? index : name],
+      {
+        what: `${show(name)} cannot name an environment variable`,
+        why: "letters, digits and _, not starting with a digit",
+        fix: "env: { KEY: value }",
+      },
+      "key",
+    );
+  });
 }
 
 type PaneMap = Exclude<PaneEntry, string>;

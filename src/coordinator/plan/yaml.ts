@@ -8,8 +8,8 @@ const MAX_TEXT_BYTES = 262_144;
 const MAX_DEPTH = 32;
 /** Deeper brackets are not even parsed; the parser calls itself for each. Text in quotes may hold some, so not MAX_DEPTH. */
 const MAX_OPEN_BRACKETS = 200;
-/** Commas, colons and line ends, before parsing: an ordinary plan has one in nine characters, and reading takes 3 µs for each. */
-const MAX_SEPARATORS = 60_000;
+/** Commas, colons and line ends: plans have one in 9 to 17 characters. Reading takes some 8 µs for each, and has 200 ms. */
+const MAX_SEPARATORS = 25_000;
 const MAX_ALIASES = 1_000;
 /**
  * Parts of the plan, those behind aliases counted each time they are used: "billion laughs" has nine to the ninth of them,

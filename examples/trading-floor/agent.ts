@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { butterfly } from "./butterfly.ts";
@@ -145,6 +146,8 @@ function main(): void {
   void new Agent(series, make(series), room, start).run(BAR_MS[series.unit] / speed, `${positionals[0]}-${room}`);
 }
 
+// Written at once: the end of an agent is a signal, and at a signal Node keeps nothing.
+flushCompileCache();
 try {
   main();
 } catch (error) {

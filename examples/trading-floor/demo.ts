@@ -4,8 +4,9 @@
  *
  * Exit code 0 when every room was heard, the question answered and the killed agent back; 1 otherwise.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -33,16 +34,22 @@ interface Status {
   sessions: { panes: { agent: string | null; pid: number; dead: boolean }[] }[];
 }
 
-function bosun(...args: string[]): Promise<string> {
-  return new Promise((done, fail) => {
-    execFile(
-      process.execPath,
-      [cli, ...args],
-      { cwd: folder, env: env as NodeJS.ProcessEnv, maxBuffer: 64 * 1_048_576 },
-      (error, stdout, stderr) => (error ? fail(new Error(stderr || error.message)) : done(stdout)),
-    );
+/** Gives what it printed. In a process group of its own: Ctrl-C and a closed terminal reach the demo, not its cleaning up. */
+async function run(program: string, ...args: string[]): Promise<string> {
+  const child = spawn(program, args, { cwd: folder, env: env as NodeJS.ProcessEnv, detached: true });
+  const said = { out: "", err: "" };
+  child.stdout.on("data", (chunk: Buffer) => {
+    said.out += chunk.toString();
   });
+  child.stderr.on("data", (chunk: Buffer) => {
+    said.err += chunk.toString();
+  });
+  const [code] = (await once(child, "close")) as [number | null];
+  if (code !== 0) throw new Error(said.err || `${program} ${args.join(" ")} ended with ${code}`);
+  return said.out;
 }
+
+const bosun = (...args: string[]): Promise<string> => run(process.execPath, cli, ...args);
 
 function tell(text: string): void {
   process.stdout.write(terminal ? `\x1b[1m${text}\x1b[0m\n` : `${text}\n`);
@@ -57,18 +64,40 @@ async function pidOf(session: string, agent: string): Promise<number | null> {
 }
 
 let feed: ChildProcess | null = null;
+let starting: Promise<void> = Promise.resolve();
 let leaving: Promise<void> | null = null;
 
 function takeDown(): Promise<void> {
   leaving ??= (async () => {
     feed?.kill("SIGTERM");
+    // What has begun to start is found by `down` only when it has started.
+    await starting.catch(() => {});
     for (const command of [["down", "--yes"], ["stop"]])
       await bosun(...command).catch((error: unknown) => process.stderr.write(`${String(error)}\n`));
-    // `stop` leaves the tmux server to whoever else uses it; this one is nobody else's.
-    await new Promise((done) => execFile("tmux", ["-L", socket, "kill-server"], done));
-    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+    // `stop` leaves a tmux server to whoever else uses it; this one is nobody else's.
+    await run("tmux", "-L", socket, "kill-server").catch(() => {});
+    rmSync(join(process.env.TMUX_TMPDIR ?? "/tmp", `tmux-${process.getuid?.()}`, socket), { force: true });
+    await removeFolder();
   })();
   return leaving;
+}
+
+/** Programs on their last way may still write there: again, until it is gone, for 3 s at most. */
+async function removeFolder(): Promise<void> {
+  for (let attempt = 0; attempt < 60 && existsSync(folder); attempt++) {
+    try {
+      rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (attempt === 59) process.stderr.write(`${folder} could not be removed: ${String(error)}\n`);
+    }
+    await pause(0.05);
+  }
+}
+
+/** Without an instrument an agent ends at once, and leaves its types stripped for the 27 that follow. */
+async function start(): Promise<void> {
+  await run(process.execPath, join(example, "agent.ts")).catch(() => {});
+  if (leaving === null) await bosun("up", "--quiet");
 }
 
 async function main(): Promise<number> {
@@ -76,7 +105,9 @@ async function main(): Promise<number> {
   mkdirSync(ours.BOSUN_HOME);
   copyFileSync(join(example, "floorplan.yaml"), join(folder, "floorplan.yaml"));
   for (const agent of ["deacon", "butterfly", "gamma"]) symlinkSync(join(example, agent), join(folder, agent));
-  await bosun("up", "--quiet");
+  starting = start();
+  await starting;
+  if (leaving !== null) await leaving.then(() => process.exit(130));
   process.stdout.write(`
   in another terminal   tmux -L ${socket} attach -t moo-steve      a person's view (leave it with Ctrl-b d)
                         tmux -L ${socket} attach -t moo-alice      volatility over all instruments
@@ -146,8 +177,14 @@ To end it:
 `);
 }
 
+// A terminal that has gone takes no more text; that must not stop the cleaning up.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
+let cut = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
+  process.on(signal, () => {
+    if (cut) return;
+    cut = true;
     tell("\ntaking it down …");
     void takeDown().then(() => process.exit(130));
   });
@@ -156,7 +193,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (leaving === null) process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  if (!cut) process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   await takeDown();
-  process.exitCode = 1;
+  process.exitCode = cut ? 130 : 1;
 }

@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { BROKEN_PLANS } from "../../src/coordinator/plan/broken-plans.fixture.ts";
 import { TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
@@ -176,21 +177,28 @@ function post(socket: string, token: string): Promise<unknown> {
   });
 }
 
-test("broken plans change nothing: no session, no state, exit 2, and the place of the mistake", async () => {
+test("a broken plan changes nothing, whichever of forty ways: exit 2, its place, no state, no server", async () => {
   town = new TownUnderTest();
-  const broken: [string, RegExp][] = [
-    ["version: 1\nsessions:\n  a_b: { about: x, run: sleep 1, lifecyle: persistent }\n", /3:\d+.*lifecyle/s],
-    ["version: 1\nsesions: {}\n", /2:1.*sessions/s],
-    ["version: 2\nsessions: {}\n", /1:\d+/],
-    ["version: 1\nsessions: {a: \n", /\d+:\d+/],
-  ];
-  for (const [text, pattern] of broken) {
+  for (const [what, text, at] of BROKEN_PLANS) {
     town.plan(text);
     const ran = await town.run(["up"]);
-    expect(ran.code).toBe(2);
-    expect(ran.stderr).toMatch(pattern);
-    expect(ran.stderr).not.toMatch(/at \w+ \(.*\.ts|node:internal/);
+    expect([what, ran.code]).toEqual([what, 2]);
+    expect(ran.stderr, what).toContain(`floorplan.yaml:${at}: `);
+    expect(ran.stderr, what).not.toMatch(/at \w+ \(.*\.ts|node:internal/);
   }
   expect(existsSync(join(town.folder, "state"))).toBe(false);
   expect(() => town.sessions()).toThrow();
+}, 120_000);
+
+test("a plan that is broken while its floor runs changes nothing on the floor", async () => {
+  town = new TownUnderTest(PLAN);
+  await town.ok("up");
+  const panes = town.tmux("list-panes", "-a", "-F", "#{pane_id} #{pane_pid}");
+  const { next } = await town.json("events", "--last", "1");
+  for (const [what, text] of BROKEN_PLANS.slice(0, 6)) {
+    town.plan(text);
+    expect([what, (await town.run(["up", "--yes", "--restart"])).code]).toEqual([what, 2]);
+  }
+  expect(town.tmux("list-panes", "-a", "-F", "#{pane_id} #{pane_pid}")).toBe(panes);
+  expect((await town.json("events", "--last", "1")).next).toBe(next);
 });

@@ -8,6 +8,7 @@ import { loadSeries } from "../../examples/trading-floor/series.ts";
 import { until } from "../e2e/town-under-test.ts";
 import { ScriptedCoordinator } from "./scripted-coordinator.ts";
 
+const BOSUN = resolve(import.meta.dirname, "../../dist/bosun.js");
 const EXAMPLE = resolve(import.meta.dirname, "../../examples/trading-floor");
 
 let coordinator: ScriptedCoordinator;
@@ -121,22 +122,56 @@ test("an instrument that does not exist is refused in one line that names those 
   ]);
 });
 
-test("S0-52: the demo shows nine rooms, a question answered and an agent come back, and leaves nothing", async () => {
+interface Demo {
+  process: ChildProcess;
+  text: () => string;
+  /** What it left in the folder for temporary files, and of tmux. */
+  left: () => string[];
+}
+
+/** The demo as a shell starts it: in a process group that Ctrl-C reaches as a whole. */
+function startDemo(...args: string[]): Demo {
   const temporary = mkdtempSync(join(coordinator.folder, "tmp-"));
-  const child = spawn(process.execPath, [join(EXAMPLE, "demo.ts"), "--seconds", "10"], {
-    env: { ...process.env, TMPDIR: temporary, FLOOR_SPEED: "2" },
+  const child = spawn(process.execPath, [BOSUN, "demo", ...args], {
+    env: { ...process.env, TMPDIR: temporary, TMUX_TMPDIR: temporary, FLOOR_SPEED: "2" },
     stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
   });
   let text = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (chunk: Buffer) => {
       text += chunk.toString();
     });
-  const [code] = await once(child, "close");
-  expect(text).toContain("deacon-spx: 200");
-  expect(text).toMatch(/stale since .*: aapl/);
-  expect(text).toContain("live again: aapl");
-  // Node keeps the compiled command line in a cache of its own there, demo or not.
-  const left = readdirSync(temporary).filter((name) => name !== "node-compile-cache");
-  expect({ code, left }).toEqual({ code: 0, left: [] });
+  return {
+    process: child,
+    text: () => text,
+    left: () =>
+      readdirSync(temporary, { recursive: true, encoding: "utf8" })
+        // Node keeps the compiled command line in a cache of its own there, demo or not; tmux keeps its folder.
+        .filter((name) => !name.startsWith("node-compile-cache") && !/^tmux-\d+$/.test(name)),
+  };
+}
+
+test("S0-52: the demo shows nine rooms, a question answered and an agent come back, and leaves nothing", async () => {
+  const demo = startDemo("--seconds", "10");
+  const [code] = await once(demo.process, "close");
+  expect(demo.text()).toContain("deacon-spx: 200");
+  expect(demo.text()).toMatch(/stale since .*: aapl/);
+  expect(demo.text()).toContain("live again: aapl");
+  expect({ code, left: demo.left() }).toEqual({ code: 0, left: [] });
 }, 90_000);
+
+test.each([
+  ["while it starts", "nothing of yours is touched"],
+  ["while it shows the rooms", "#close"],
+])(
+  "Ctrl-C %s ends the demo and leaves nothing",
+  async (_, seen) => {
+    const demo = startDemo("--seconds", "30");
+    await until(() => demo.text().includes(seen), seen, 20_000);
+    process.kill(-demo.process.pid!, "SIGINT");
+    const [code] = await once(demo.process, "close");
+    expect({ code, left: demo.left() }).toEqual({ code: 130, left: [] });
+  },
+  90_000,
+);

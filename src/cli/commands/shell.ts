@@ -137,7 +137,7 @@ const demo: Command = {
     stay: { about: "leave it running and say how to look around" },
     seconds: { value: "N", about: "how long (default 40)" },
   },
-  run(invocation) {
+  async run(invocation) {
     const script = join(invocation.distFolder, "..", "examples", "trading-floor", "demo.ts");
     if (!existsSync(script))
       throw new BosunError({
@@ -151,8 +151,12 @@ const demo: Command = {
       ...(seconds ? ["--seconds", seconds] : []),
       ...("stay" in invocation.flags ? ["--stay"] : []),
     ];
-    const { spawnSync } = process.getBuiltinModule("node:child_process");
-    return spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
+    const { spawn } = process.getBuiltinModule("node:child_process");
+    const child = spawn(process.execPath, args, { stdio: "inherit" });
+    // Ctrl-C and a closed terminal reach both: the demo takes its town down first, and we wait for that.
+    for (const signal of ["SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
+    process.on("SIGTERM", () => child.kill("SIGTERM"));
+    return await new Promise((ended) => child.once("close", (code) => ended(code ?? 1)));
   },
 };
 

@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -6,6 +8,7 @@ import { type Document, isMap, isScalar, isSeq, parseDocument, visit } from "yam
 import { z } from "zod";
 import { readPlan } from "../src/coordinator/plan/read.ts";
 import { floorPlanJsonSchema } from "../src/coordinator/plan/schema.ts";
+import { readPlanFile } from "../src/coordinator/town.ts";
 import { BosunError, type ErrorBody } from "../src/protocol/error.ts";
 import type { Plan } from "../src/protocol/plan.ts";
 import { renderPlanError } from "../src/protocol/plan-error.ts";
@@ -467,6 +470,24 @@ describe("files made to hurt are refused with a place", () => {
     expect(body).toMatchObject({ code: "PLAN_INVALID", at: { file: FILE } });
     expect(JSON.stringify(body).length).toBeLessThan(20_000);
   });
+});
+
+test("a plan of 10 GB, a folder or a pipe is refused before it is read", () => {
+  const folder = mkdtempSync(join(tmpdir(), "bosun-plan-"));
+  try {
+    const [large, pipe] = [join(folder, "floorplan.yaml"), join(folder, "pipe")];
+    writeFileSync(large, "");
+    truncateSync(large, 10 * 1024 ** 3);
+    execFileSync("mkfifo", [pipe]);
+    expect(() => readPlanFile(large)).toThrow(/it has 10737418240 bytes/);
+    expect(() => readPlanFile(folder)).toThrow(/it is a folder/);
+    expect(() => readPlanFile(pipe)).toThrow(/it is no ordinary file/);
+    expect(() => readPlanFile(join(folder, "none"))).toThrow(/there is no such file/);
+    const including = { text: "version: 1\ninclude: pipe\n", file: large, readFile: readPlanFile };
+    expect(() => readPlan(including)).toThrow(/pipe cannot be read: it is no ordinary file/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 /** One change that a person or a bad program might make to a plan. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
+import { BosunError } from "../../protocol/error.ts";
 import type { Plan } from "../../protocol/plan.ts";
 import { expand } from "./expand.ts";
 import { Mistakes, type Path, type PlanText } from "./mistakes.ts";
@@ -117,6 +118,7 @@ function includedText(file: string, path: Path, mistakes: Mistakes, input: PlanI
 }
 
 function whyUnreadable(error: unknown): string {
+  if (error instanceof BosunError) return error.body.why ?? error.body.what;
   switch ((error as { code?: string }).code) {
     case "ENOENT":
       return "there is no such file";

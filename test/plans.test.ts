@@ -321,7 +321,7 @@ describe("a broken plan is refused where it is broken, with what to do", () => {
     expect(body.fix).toMatch(fix);
     const told = renderPlanError(body, text).split("\n");
     expect(told.length).toBeLessThanOrEqual(6 * (1 + (body.more?.length ?? 0)));
-    expect(told[0]).toContain(`${FILE}:${at} `);
+    expect(told[0]).toContain(`${FILE}:${at}: `);
   });
 
   test("every file has its row, and every row its file", () => {

@@ -13,7 +13,7 @@ test("a misspelt key is shown in its line, marked, with the word that was meant"
     at: at(3, 5),
   });
   expect(renderPlanError(body, "sessions:\n  agents:\n    lifecyle: persistent\n")).toBe(
-    `error: floorplan.yaml:3:5 unknown key "lifecyle" in sessions.agents [plan-invalid]
+    `error: floorplan.yaml:3:5: unknown key "lifecyle" in sessions.agents [plan-invalid]
   did you mean  lifecycle
      2 |   agents:
   >  3 |     lifecyle: persistent
@@ -29,16 +29,16 @@ test("each of several mistakes comes with its own line; one in an included file 
     more: [mistake({ at: at(2, 6) }), mistake({ at: at(2, 1, "base.yaml") })],
   });
   expect(renderPlanError(body, 'run: 7\r\nabc: "a b": c\r\n')).toBe(
-    `error: floorplan.yaml:1:6 wrong [plan-invalid]
+    `error: floorplan.yaml:1:6: wrong [plan-invalid]
   because       expected text
   try           put it in quotes: "7"
   >  1 | run: 7
               ^
-error: floorplan.yaml:2:6 wrong [plan-invalid]
+error: floorplan.yaml:2:6: wrong [plan-invalid]
      1 | run: 7
   >  2 | abc: "a b": c
               ^^^^^
-error: base.yaml:2:1 wrong [plan-invalid]`,
+error: base.yaml:2:1: wrong [plan-invalid]`,
   );
 });
 
@@ -63,5 +63,5 @@ test("a plan cannot speak to the terminal through its own mistakes", () => {
 });
 
 test("a place behind the end of the file still gives the message", () => {
-  expect(renderPlanError(mistake({ at: at(9, 1) }), "a: b\n")).toBe("error: floorplan.yaml:9:1 wrong [plan-invalid]");
+  expect(renderPlanError(mistake({ at: at(9, 1) }), "a: b\n")).toBe("error: floorplan.yaml:9:1: wrong [plan-invalid]");
 });

@@ -22,7 +22,7 @@ export function renderPlanError(body: ErrorBody, text: string, style: Style = (p
 
 function rendered(mistake: ErrorBody, lines: string[], style: Style): string[] {
   const { at, what, why, fix } = mistake;
-  const place = at ? `${sanitise(at.file)}:${at.line}:${at.column} ` : "";
+  const place = at ? `${sanitise(at.file)}:${at.line}:${at.column}: ` : "";
   const code = `[${mistake.code.toLowerCase().replaceAll("_", "-")}]`;
   const guess = /^did you mean (.+)$/.exec(fix ?? "")?.[1];
   return [

@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import type { ErrorBody } from "../protocol/error.ts";
+import { renderPlanError } from "../protocol/plan-error.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Output } from "./output.ts";
 
@@ -26,5 +28,15 @@ function labelled(label: string, text: string): string[] {
 /** On stderr for people; with `--json` the error is also the document on stdout. */
 export function printError(body: ErrorBody, out: Output): void {
   if (out.wish.json) out.write(`${JSON.stringify({ error: body })}\n`);
-  out.complain(errorLines(body, out.style.bind(out)).join("\n"));
+  const style = out.style.bind(out);
+  out.complain(body.at ? renderPlanError(body, textOf(body.at.file), style) : errorLines(body, style).join("\n"));
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    // The plan of another machine, or gone meanwhile: the mistake is told without its line.
+    return "";
+  }
 }

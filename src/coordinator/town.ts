@@ -1,5 +1,5 @@
 import { EventEmitter } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "pino";
 import { BosunError } from "../protocol/error.ts";
 import type { Plan, PlanSession } from "../protocol/plan.ts";
@@ -98,7 +98,7 @@ export class Town extends EventEmitter<TownEvents> {
       text: readPlanFile(file),
       file,
       town: this.name,
-      readFile: (path) => readFileSync(path, "utf8"),
+      readFile: readPlanFile,
       env: process.env,
     });
     if (plan.tmux.socket !== (this.plan ?? plan).tmux.socket) {
@@ -129,7 +129,7 @@ export class Town extends EventEmitter<TownEvents> {
           text: last.text,
           file: last.file,
           town: this.name,
-          readFile: (path) => readFileSync(path, "utf8"),
+          readFile: readPlanFile,
           env: process.env,
         }),
       );
@@ -164,21 +164,25 @@ export class Town extends EventEmitter<TownEvents> {
 /** The largest plan that is read at all; the reader has a tighter limit of its own. Stops a 10 GB file at the door. */
 const MAX_PLAN_BYTES = 16 * 1_048_576;
 
+/** Throws NOT_FOUND, or PLAN_INVALID for what is too large or no file (a pipe could keep us waiting). */
 export function readPlanFile(file: string): string {
   try {
-    const bytes = readFileSync(file);
-    if (bytes.length <= MAX_PLAN_BYTES) return bytes.toString("utf8");
+    const found = statSync(file);
+    if (found.isFile() && found.size <= MAX_PLAN_BYTES) return readFileSync(file, "utf8");
+    if (found.isFile()) throw unreadable(file, `it has ${found.size} bytes; a floor plan is a page or two of text`);
+    throw unreadable(file, found.isDirectory() ? "it is a folder" : "it is no ordinary file");
   } catch (error) {
+    if (error instanceof BosunError) throw error;
+    const missing = (error as { code?: string }).code === "ENOENT";
     throw new BosunError({
       code: "NOT_FOUND",
       what: `the floor plan ${file} cannot be read`,
-      why: error instanceof Error ? error.message : String(error),
+      why: missing ? "there is no such file" : error instanceof Error ? error.message : String(error),
       fix: "bosun init   writes one, or name another with -f FILE",
     });
   }
-  throw new BosunError({
-    code: "PLAN_INVALID",
-    what: `${file} is larger than ${MAX_PLAN_BYTES} bytes`,
-    why: "a floor plan is a page or two of text",
-  });
+}
+
+function unreadable(file: string, why: string): BosunError {
+  return new BosunError({ code: "PLAN_INVALID", what: `the floor plan ${file} cannot be read`, why, fix: "-f FILE" });
 }

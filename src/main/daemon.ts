@@ -156,7 +156,7 @@ function readFirst(file: string, town: { name: string; from: string }): Plan {
     text: readPlanFile(file),
     file,
     town,
-    readFile: (path) => readFileSync(path, "utf8"),
+    readFile: readPlanFile,
     env: process.env,
   });
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { importProcfile } from "../coordinator/plan/import/procfile.ts";
@@ -22,7 +21,7 @@ function main(): unknown {
       text: readPlanFile(file),
       file,
       town: values.town ? town : undefined,
-      readFile: (path) => readFileSync(path, "utf8"),
+      readFile: readPlanFile,
       env: process.env,
     });
   }

@@ -1,11 +1,16 @@
+/** Longer than any key or name; comparing takes the product of both lengths, and words come from outside. */
+const MOST_CHARACTERS = 64;
+const MOST_CANDIDATES = 500;
+
 /**
  * For "did you mean": the candidate at most two edits from `word` (insert, delete, replace, swap neighbours), or one it begins;
  * null when none is near. Letter case does not count.
  */
 export function nearest(word: string, candidates: readonly string[]): string | null {
+  if (word.length > MOST_CHARACTERS) return null;
   let best: string | null = null;
   let bestEdits = 3;
-  for (const candidate of candidates) {
+  for (const candidate of candidates.slice(0, MOST_CANDIDATES)) {
     const edits = editsBetween(word.toLowerCase(), candidate.toLowerCase());
     if (edits < bestEdits && edits < Math.max(word.length, candidate.length) - 1) {
       best = candidate;

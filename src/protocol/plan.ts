@@ -103,6 +103,8 @@ export interface PlanSession {
   health: Record<string, unknown> | null;
   chapter: Record<string, unknown> | null;
   chat: Record<string, unknown> | null;
+  /** Who a chat session is; other agents stand in their panes. */
+  agent?: PlanAgent;
   after: string[];
   host: string | null;
   worktree: boolean;
@@ -113,8 +115,8 @@ export interface PlanSession {
    * running session whose mark differs has drifted. `about`, restart and access rules are not part of it.
    */
   shape: string;
-  /** Where the entry stands in the file. */
-  at: { line: number; column: number };
+  /** Where the entry stands; `file` (absolute) only when that is an included one. */
+  at: { file?: string; line: number; column: number };
 }
 
 export interface PlanUser {

@@ -37,9 +37,12 @@ export function discoverTown(given: {
  * the coordinator reads the plan properly.
  */
 export function peekTown(text: string): string | null {
-  const found = /^["']?town["']?\s*:[ \t]*(?:"([^"\n]*)"|'([^'\n]*)'|([^#\n]*?))[ \t]*(?:#.*)?$/m.exec(
-    text.slice(0, 262_144),
-  );
-  const town = found && (found[1] ?? found[2] ?? found[3])?.trim();
-  return town && !town.includes("<") ? town : null;
+  for (const line of text.slice(0, 262_144).split(/\r\n|\r|\n/)) {
+    const rest = /^\ufeff?(?:town|"town"|'town')[ \t]*:(?=[ \t])(.*)$/.exec(line)?.[1]?.trim();
+    if (rest === undefined) continue;
+    const quoted = /^(?:"([^"]*)"|'([^']*)')/.exec(rest);
+    const town = quoted ? (quoted[1] ?? quoted[2] ?? "") : (rest.split(/(?:^|[ \t])#/, 1)[0] ?? "").trim();
+    return town && !town.includes("<") ? town : null;
+  }
+  return null;
 }

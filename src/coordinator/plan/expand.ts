@@ -2,15 +2,16 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import { ID_PATTERN } from "../../protocol/id.ts";
-import { findClashes, schemeOf, whyBadName } from "../../protocol/names.ts";
-import { nearest } from "../../protocol/nearest.ts";
+import { schemeOf } from "../../protocol/names.ts";
 import type { Plan, PlanRoom, PlanSource, PlanUser } from "../../protocol/plan.ts";
+import { checkTogether, type PlacedRoom } from "./check-together.ts";
 import { parseDuration, parseSize } from "./durations.ts";
-import { combinations, fill, type Values } from "./fill.ts";
+import { combinations, copiesOf, fill, type Values, wrongChange } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
-import type { FloorPlan, RoomEntry, SessionEntry } from "./schema.ts";
-import { expandSession, type Placed, type SessionContext } from "./session-entry.ts";
+import { whyBadPattern } from "./pattern.ts";
+import type { FloorPlan, RoomEntry, SessionEntry, WindowEntry } from "./schema.ts";
+import { checkVariables, expandSession, type Placed, type SessionContext } from "./session-entry.ts";
 
 export interface ExpandOptions {
   file: string;
@@ -19,6 +20,11 @@ export interface ExpandOptions {
   env: Record<string, string | undefined>;
   mistakes: Mistakes;
 }
+
+/** What one coordinator is built and measured for; `each` could ask for more than memory holds. */
+const MAX_SESSIONS = 2_000;
+const MAX_ALL_PANES = 10_000;
+const MAX_ROOMS = 2_000;
 
 const DEFAULT_SIZE = { columns: 200, rows: 50 };
 const DEFAULT_KEEP = { ageMs: 30 * 86_400_000, count: 100_000 };
@@ -34,16 +40,20 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     town,
     names,
     named: entry.names !== undefined,
+    file,
     folder,
     env: options.env,
     defaults: entry.defaults ?? {},
     mistakes,
   };
+  if (tooMany(entry, mistakes)) mistakes.throwIfAny();
+  checkVariables(entry.defaults?.env, ["defaults", "env"], mistakes);
+  checkVariables(entry.defaults?.env_pass, ["defaults", "env_pass"], mistakes);
   const rooms = roomsOf(entry, town, options);
   const sessions = sessionsOf(entry, context);
-  const { users, views } = usersOf(entry, context, mistakes);
-  const all = [...sessions, ...views];
-  checkTogether(entry, all, rooms, users, mistakes);
+  const { users, views } = usersOf(entry, context, rooms.length > 0);
+  const placed = [...sessions, ...views];
+  checkTogether({ sessions: placed, rooms, users, groups: entry.groups ?? {}, hosts: entry.hosts ?? {} }, mistakes);
   return {
     version: 1,
     town,
@@ -52,8 +62,8 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     about: aboutOf(entry),
     names,
     tmux: tmuxOf(entry, options),
-    rooms,
-    sessions: all.map(({ path: _path, ...session }) => session),
+    rooms: rooms.map(({ room }) => room),
+    sessions: placed.map(({ session }) => session),
     rigs: Object.entries(entry.rigs ?? {}).map(([id, rig]) => ({
       id,
       about: rig?.about ?? "",
@@ -68,6 +78,42 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     hosts: entry.hosts ?? {},
     broker: entry.broker ?? null,
   };
+}
+
+/** Counted before anything is multiplied out. */
+function tooMany(entry: FloorPlan, mistakes: Mistakes): boolean {
+  const totals = { sessions: 0, panes: 0, rooms: 0 };
+  const most = { sessions: MAX_SESSIONS, panes: MAX_ALL_PANES, rooms: MAX_ROOMS };
+  const add = (path: Path, copies: number, what: Partial<typeof totals>): void => {
+    for (const kind of Object.keys(what) as (keyof typeof totals)[]) {
+      const before = totals[kind];
+      totals[kind] += copies * what[kind]!;
+      if (before <= most[kind] && totals[kind] > most[kind])
+        mistakes.add(
+          path,
+          {
+            what: `the plan becomes more than ${most[kind]} ${kind} here`,
+            why: copies > 1 ? `each: makes ${copies} copies of this` : "one coordinator is not made for more",
+            fix: "shorten the lists, or make several towns of it",
+          },
+          "key",
+        );
+    }
+  };
+  for (const [key, room] of Object.entries(entry.rooms ?? {})) add(["rooms", key], copiesOf(room?.each), { rooms: 1 });
+  const addSessions = (base: Path, sessions: Record<string, SessionEntry | null>): void => {
+    for (const [key, session] of Object.entries(sessions))
+      add([...base, key], copiesOf(session?.each), { sessions: 1, panes: panesIn(session?.windows) });
+  };
+  addSessions(["sessions"], entry.sessions ?? {});
+  for (const [id, rig] of Object.entries(entry.rigs ?? {})) addSessions(["rigs", id, "sessions"], rig?.sessions ?? {});
+  for (const [id, user] of Object.entries(entry.users ?? {}))
+    add(["users", id], 1, { sessions: 1, panes: panesIn(typeof user?.view === "object" ? user.view : undefined) });
+  return (Object.keys(totals) as (keyof typeof totals)[]).some((kind) => totals[kind] > most[kind]);
+}
+
+function panesIn(windows: WindowEntry[] | undefined): number {
+  return (windows ?? [{ panes: undefined }]).reduce((sum, window) => sum + (window.panes?.length ?? 1), 0);
 }
 
 function townOf(entry: FloorPlan, options: ExpandOptions): string {
@@ -96,12 +142,13 @@ function namesOf(entry: FloorPlan, mistakes: Mistakes): Plan["names"] {
 }
 
 function aboutOf(entry: FloorPlan): Plan["about"] {
+  if (typeof entry.about === "string") return { purpose: entry.about };
   const { purpose, author, since, date, because } = entry.about ?? {};
   const begun = since ?? date;
   return {
     ...(purpose === undefined ? {} : { purpose }),
     ...(author === undefined ? {} : { author }),
-    ...(begun === undefined ? {} : { since: begun instanceof Date ? begun.toISOString().slice(0, 10) : begun }),
+    ...(begun === undefined ? {} : { since: begun }),
     ...(because === undefined ? {} : { because }),
   };
 }
@@ -139,16 +186,18 @@ function tmuxOf(entry: FloorPlan, { mistakes, folder, env }: ExpandOptions): Pla
   };
 }
 
-function roomsOf(entry: FloorPlan, town: string, options: ExpandOptions): PlanRoom[] {
+function roomsOf(entry: FloorPlan, town: string, options: ExpandOptions): PlacedRoom[] {
   const rooms = Object.entries(entry.rooms ?? {}).flatMap(([key, room]) => {
     const { each, ...rest } = room ?? {};
+    const path = ["rooms", key];
+    checkChanges([key, rest], each, path, options.mistakes);
     return combinations(each).map((values) => {
-      const path = ["rooms", key];
       const id = fill(key, { ...values, town });
       return { room: roomOf(id, fill(rest, { ...values, town }), path, options), path };
     });
   });
   const seen = new Set<string>();
+  const mirrors = new Map<string, string>();
   for (const { room, path } of rooms) {
     if (seen.has(room.id))
       options.mistakes.add(
@@ -156,9 +205,37 @@ function roomsOf(entry: FloorPlan, town: string, options: ExpandOptions): PlanRo
         { what: `two rooms are called ${room.id}`, why: "a room is known by its name", fix: "give one another name" },
         "key",
       );
+    const other = room.jsonl && mirrors.get(room.jsonl.path);
+    if (other && !seen.has(room.id))
+      options.mistakes.add([...path, "jsonl"], {
+        what: `${room.id} and ${other} are mirrored into one file`,
+        why: "each room writes and rotates its own",
+        fix: `jsonl: log/${room.id}.jsonl`,
+      });
     seen.add(room.id);
+    if (room.jsonl) mirrors.set(room.jsonl.path, room.id);
   }
-  return rooms.map(({ room }) => room);
+  return rooms;
+}
+
+/** A placeholder of `each` with a change that is none would stand in names as it is written. */
+function checkChanges(
+  value: unknown,
+  each: Record<string, (string | number)[]> | undefined,
+  path: Path,
+  mistakes: Mistakes,
+): void {
+  const wrong = each && wrongChange(value, Object.keys(each));
+  if (wrong)
+    mistakes.add(
+      path,
+      {
+        what: `${show(wrong)} is not a placeholder`,
+        why: "a placeholder is <x>, <x|lower> or <x|upper>",
+        fix: `${wrong.replace(/\s*[|:].*/, "")}|lower>`,
+      },
+      "key",
+    );
 }
 
 function roomOf(
@@ -167,16 +244,7 @@ function roomOf(
   path: Path,
   { mistakes, folder, env }: ExpandOptions,
 ): PlanRoom {
-  if (!ID_PATTERN.test(id))
-    mistakes.add(
-      path,
-      {
-        what: `${show(id)} cannot be a room's name`,
-        why: "letters, digits, _ . and -, at most 64",
-        fix: "call it by a plain word",
-      },
-      "key",
-    );
+  checkId(id, "room", path, mistakes);
   const jsonl = typeof entry.jsonl === "string" ? { path: entry.jsonl } : entry.jsonl;
   const rotate = jsonl?.rotate === undefined ? DEFAULT_ROTATE_BYTES : parseSize(jsonl.rotate);
   if (rotate === null)
@@ -226,7 +294,8 @@ function sourceOf(
     return { kind: "jsonl", path: pathFrom(options.folder, source.jsonl, options.env), from: source.from ?? null };
   if ("rooms" in source)
     return { kind: "rooms", rooms: [source.rooms].flat(), level: source.level ?? null, tags: source.tags ?? [] };
-  checkPattern(source.pattern, [...path, "pattern"], options.mistakes);
+  const wrong = whyBadPattern(source.pattern);
+  if (wrong) options.mistakes.add([...path, "pattern"], wrong);
   return {
     kind: "pane",
     session: source.pane,
@@ -237,28 +306,6 @@ function sourceOf(
   };
 }
 
-/** A repeated group that is itself repeated can take hours on one line: `(a+)+$` against 26 letters took 4 s. */
-const NESTED_REPEAT = /\([^)]*[+*}][^)]*\)[+*{]/;
-
-function checkPattern(pattern: string, path: Path, mistakes: Mistakes): void {
-  try {
-    new RegExp(pattern);
-  } catch (error) {
-    mistakes.add(path, {
-      what: `${show(pattern)} is not a regular expression`,
-      why: error instanceof Error ? error.message : String(error),
-      fix: 'for example pattern: "^NARRATE (.*)"',
-    });
-    return;
-  }
-  if (NESTED_REPEAT.test(pattern))
-    mistakes.add(path, {
-      what: `${show(pattern)} repeats something that is repeated`,
-      why: "one hostile line could keep it busy for hours",
-      fix: "write it without + or * inside a repeated group",
-    });
-}
-
 function sessionsOf(entry: FloorPlan, context: SessionContext): Placed[] {
   const multiply = (
     key: string,
@@ -267,15 +314,17 @@ function sessionsOf(entry: FloorPlan, context: SessionContext): Placed[] {
     rig: { id: string; path: string | null } | null,
   ): Placed[] => {
     const { each, ...rest } = session;
+    checkChanges([key, rest], each, path, context.mistakes);
     return combinations(each).map((values) => {
       const all: Values = { ...values, town: context.town, ...(rig ? { rig: rig.id } : {}) };
       return expandSession(fill(key, all), fill(rest, all), values, path, rig, context);
     });
   };
   const ofTown = Object.entries(entry.sessions ?? {}).flatMap(([key, session]) =>
-    multiply(key, session, ["sessions", key], null),
+    multiply(key, session ?? {}, ["sessions", key], null),
   );
   const ofRigs = Object.entries(entry.rigs ?? {}).flatMap(([id, rig]) => {
+    checkId(id, "rig", ["rigs", id], context.mistakes);
     const place = { id, path: rig?.path === undefined ? null : pathFrom(context.folder, rig.path, context.env) };
     return Object.entries(rig?.sessions ?? {}).flatMap(([key, session]) =>
       multiply(key, session ?? {}, ["rigs", id, "sessions", key], place),
@@ -284,201 +333,50 @@ function sessionsOf(entry: FloorPlan, context: SessionContext): Placed[] {
   return [...ofTown, ...ofRigs];
 }
 
-function usersOf(
-  entry: FloorPlan,
-  context: SessionContext,
-  mistakes: Mistakes,
-): { users: PlanUser[]; views: Placed[] } {
+function checkId(id: string, kind: "rig" | "user" | "room", path: Path, mistakes: Mistakes): void {
+  if (ID_PATTERN.test(id)) return;
+  mistakes.add(
+    path,
+    {
+      what: `${show(id)} cannot be a ${kind}'s name`,
+      why: "letters, digits, _ . and -, at most 64, not starting with - or .",
+      fix: kind === "user" ? "use the name they log in with" : "call it by a plain word",
+    },
+    "key",
+  );
+}
+
+function usersOf(entry: FloorPlan, context: SessionContext, hasRooms: boolean): { users: PlanUser[]; views: Placed[] } {
   const users: PlanUser[] = [];
   const views: Placed[] = [];
   for (const [id, user] of Object.entries(entry.users ?? {})) {
     const path = ["users", id];
-    if (!ID_PATTERN.test(id))
-      mistakes.add(
-        path,
-        {
-          what: `${show(id)} cannot be a user's name`,
-          why: "letters, digits, _ . and -, at most 64",
-          fix: "use the name they log in with",
-        },
-        "key",
-      );
+    checkId(id, "user", path, context.mistakes);
+    const hasView = user?.view !== "none";
+    users.push({ id, role: user?.role ?? "viewer", view: hasView ? `view/${id}` : null });
+    if (!hasView) continue;
     const values = { town: context.town, user: id };
-    users.push({ id, role: user?.role ?? "viewer", view: user?.view ? `view/${id}` : null });
-    if (user?.view)
-      views.push(
-        expandSession(
-          `view/${id}`,
-          { about: `View of ${user.name ?? id}`, windows: fill(user.view, values) },
-          values,
-          [...path, "view"],
-          null,
-          context,
-          id,
-        ),
-      );
+    const own = typeof user?.view === "object" ? user.view : null;
+    const view = expandSession(
+      `view/${id}`,
+      {
+        about: `View of ${user?.name ?? id}`,
+        windows: own ? fill(own, values) : defaultView(hasRooms),
+        // A person who is only named gets a view when they ask for it (`bosun view open`), not one that `up` starts.
+        ...(user?.view === undefined ? { start: "manual" } : {}),
+      },
+      values,
+      own ? [...path, "view"] : path,
+      null,
+      context,
+      id,
+    );
+    views.push(view);
   }
   return { users, views };
 }
 
-function checkTogether(
-  entry: FloorPlan,
-  sessions: Placed[],
-  rooms: PlanRoom[],
-  users: PlanUser[],
-  mistakes: Mistakes,
-): void {
-  const roomIds = new Set(rooms.map((room) => room.id));
-  const unknownRoom = (id: string, path: Path): void => {
-    if (id === "*" || roomIds.has(id)) return;
-    const near = nearest(id, [...roomIds]);
-    mistakes.add(path, {
-      what: `there is no room "${id}"`,
-      why: `the rooms are ${[...roomIds].slice(0, 12).join(", ") || "none"}`,
-      fix: near ? `did you mean ${near}` : `add ${id}: {} under rooms:`,
-    });
-  };
-  for (const session of sessions) {
-    if (session.room !== null) unknownRoom(session.room, [...session.path, "room"]);
-    for (const pane of session.windows.flatMap((window) => window.panes)) {
-      if (pane.face?.kind === "feed") for (const room of pane.face.rooms) unknownRoom(room, session.path);
-      if (pane.face?.kind === "review") unknownRoom(pane.face.room, session.path);
-    }
-  }
-  rooms.forEach((room) => {
-    const path = [
-      "rooms",
-      Object.keys(entry.rooms ?? {}).find((key) => key === room.id) ?? Object.keys(entry.rooms ?? {})[0] ?? "",
-    ];
-    for (const source of room.sources) {
-      if (source.kind === "rooms") for (const id of source.rooms) unknownRoom(id, path);
-      if (source.kind === "pane" && !sessions.some((session) => session.id === source.session)) {
-        mistakes.add(path, {
-          what: `room ${room.id} listens to "${source.session}", and no session is called that`,
-          why: `the sessions are ${sessions
-            .map((session) => session.id)
-            .slice(0, 12)
-            .join(", ")}`,
-          fix: "name a session as it stands under sessions:",
-        });
-      }
-    }
-  });
-  checkOrder(sessions, mistakes);
-  checkNames(sessions, mistakes);
-  checkAgents(sessions, users, mistakes);
-}
-
-/** `after` may name an id, a tmux name, or a sibling in the same rig; it becomes ids here. */
-function checkOrder(sessions: Placed[], mistakes: Mistakes): void {
-  const ids = sessions.map((session) => session.id);
-  for (const session of sessions) {
-    session.after = session.after.flatMap((wanted) => {
-      const found = sessions.find(
-        (other) =>
-          [other.id, other.name].includes(wanted) || (session.rig !== null && other.id === `${session.rig}/${wanted}`),
-      );
-      if (found) return [found.id];
-      const near = nearest(wanted, ids);
-      mistakes.add([...session.path, "after"], {
-        what: `${session.id} starts after "${wanted}", and no session is called that`,
-        why: `the sessions are ${ids.slice(0, 12).join(", ")}`,
-        fix: near ? `did you mean ${near}` : "take it out, or declare that session",
-      });
-      return [];
-    });
-  }
-  const byId = new Map(sessions.map((session) => [session.id, session]));
-  const done = new Set<string>();
-  const walk = (session: Placed, path: string[]): void => {
-    if (done.has(session.id)) return;
-    if (path.includes(session.id)) {
-      const circle = [...path.slice(path.indexOf(session.id)), session.id];
-      mistakes.add([...session.path, "after"], {
-        what: `these wait for each other: ${circle.join(" → ")}`,
-        why: "none of them could ever start",
-        fix: "take one after: out",
-      });
-      done.add(session.id);
-      return;
-    }
-    for (const id of session.after) walk(byId.get(id)!, [...path, session.id]);
-    done.add(session.id);
-  };
-  for (const session of sessions) walk(session, []);
-}
-
-function checkNames(sessions: Placed[], mistakes: Mistakes): void {
-  const byId = Map.groupBy(sessions, (session) => session.id);
-  for (const [id, same] of byId) {
-    if (same.length > 1)
-      mistakes.add(
-        same[1]!.path,
-        {
-          what: `two sessions have the id "${id}"`,
-          why: "an id is for one session",
-          fix: "put a placeholder of each: into the key, or use another key",
-        },
-        "key",
-      );
-  }
-  const clashes = findClashes(sessions.map((session) => ({ name: session.name, label: session.id })));
-  for (const { name, labels } of clashes) {
-    if (new Set(labels).size < 2) continue;
-    const places = labels.map((label) => sessions.find((session) => session.id === label)!);
-    const at = places.map((place) => `${place.id} (line ${place.at.line})`).join(" and ");
-    mistakes.add(
-      places[1]!.path,
-      {
-        what: `${at} would both be the tmux session ${name}`,
-        why: "tmux tells sessions apart by name, and turns . and : into _",
-        fix: "give one another key, role or name",
-      },
-      "key",
-    );
-  }
-  for (const session of sessions) {
-    const why = whyBadName(session.name);
-    if (why)
-      mistakes.add(
-        session.path,
-        {
-          what: `${show(session.name)} cannot be a session's name`,
-          why,
-          fix: "a name says who works there and what they do: clod_bridge, agents-spx",
-        },
-        "key",
-      );
-  }
-}
-
-function checkAgents(sessions: Placed[], users: PlanUser[], mistakes: Mistakes): void {
-  const seen = new Map<string, Placed>();
-  const people = new Set(users.map((user) => user.id));
-  for (const session of sessions) {
-    for (const pane of session.windows.flatMap((window) => window.panes)) {
-      if (!pane.agent) continue;
-      const { id } = pane.agent;
-      const before = seen.get(id);
-      if (!ID_PATTERN.test(id))
-        mistakes.add(session.path, {
-          what: `${show(id)} cannot be an agent's id`,
-          why: "letters, digits, _ . and -, at most 64, and no unfilled <placeholder>",
-          fix: "agent: { id: deacon-spx, type: narrator }",
-        });
-      else if (before)
-        mistakes.add(session.path, {
-          what: `two agents are called ${id}: in ${before.id} (line ${before.at.line}) and in ${session.id}`,
-          why: "mail and questions go by this name",
-          fix: "put <instrument> or a number into the id",
-        });
-      else if (people.has(id))
-        mistakes.add(session.path, {
-          what: `${id} is an agent and a user`,
-          why: "mail and questions go by this name",
-          fix: "call the agent something else",
-        });
-      seen.set(id, session);
-    }
-  }
+function defaultView(hasRooms: boolean): WindowEntry[] {
+  const panes: WindowEntry["panes"] = hasRooms ? [{ feed: "*" }, "command"] : ["command"];
+  return [{ name: "main", layout: "even-vertical", panes }];
 }

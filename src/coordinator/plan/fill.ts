@@ -7,7 +7,8 @@ const PLACEHOLDER = /<([a-z][a-z0-9_]*)(\|lower|\|upper)?>/g;
 export function fill<T>(value: T, values: Values): T {
   if (typeof value === "string") {
     return value.replace(PLACEHOLDER, (whole, name: string, change: string | undefined) => {
-      const given = values[name];
+      // `<constructor>` is a placeholder nobody fills, not what every object inherits.
+      const given = Object.hasOwn(values, name) ? values[name] : undefined;
       if (given === undefined) return whole;
       return change === "|lower" ? given.toLowerCase() : change === "|upper" ? given.toUpperCase() : given;
     }) as T;
@@ -29,7 +30,27 @@ export function combinations(each: Record<string, (string | number)[]> | undefin
   );
 }
 
+/** How many sets `combinations` gives. */
+export function copiesOf(each: Record<string, (string | number)[]> | undefined): number {
+  return Object.values(each ?? {}).reduce((product, values) => product * values.length, 1);
+}
+
 /** Placeholders nobody fills. */
 export function unfilled(text: string): string[] {
   return [...text.matchAll(PLACEHOLDER)].map((match) => match[0]);
+}
+
+/** `<instrument|lowr>`: a known word with a change that is none; null when all are well written. */
+export function wrongChange(value: unknown, names: readonly string[]): string | null {
+  if (typeof value === "string") {
+    const found = [...value.matchAll(/<([a-z][a-z0-9_]*)\s*[|:]\s*([A-Za-z]*)>/g)];
+    const wrong = found.find(([whole, name]) => names.includes(name!) && !/^<\w+\|(lower|upper)>$/.test(whole));
+    return wrong?.[0] ?? null;
+  }
+  if (typeof value !== "object" || value === null) return null;
+  for (const inner of Object.entries(value).flat()) {
+    const wrong = wrongChange(inner, names);
+    if (wrong) return wrong;
+  }
+  return null;
 }

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { dirname } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import type { Plan } from "../../protocol/plan.ts";
 import { expand } from "./expand.ts";
+import { Mistakes, type Path, type PlanText } from "./mistakes.ts";
+import { pathFrom } from "./paths.ts";
 import { FloorPlan } from "./schema.ts";
 import { parseYaml } from "./yaml.ts";
 
@@ -25,23 +27,16 @@ const MAX_INCLUDES = 32;
  * with file, line and column.
  */
 export function readPlan(input: PlanInput): Plan {
-  const texts = [input.text];
-  const { value, mistakes } = parseYaml(input.text, input.file);
-  const whole =
-    typeof value === "object" && value !== null && "include" in value
-      ? merge(value as Record<string, unknown>, input, texts)
-      : value;
-  if (typeof whole !== "object" || whole === null || Array.isArray(whole)) {
-    mistakes.add([], {
-      what: "the plan is empty",
-      why: "a floor plan is a map that begins with version: 1",
-      fix: "bosun init   writes one with comments",
-    });
-    mistakes.throwIfAny();
-  }
+  const own = parseYaml(input.text, input.file);
+  const included = includedTexts(own, input);
+  // What this file says wins over what it includes, and a later included file over an earlier one.
+  const mistakes = new Mistakes([own, ...included.toReversed()].map(({ source }) => source));
+  const whole = [...included, own].map(({ value }) => value).reduce(deepMerge);
+  if (whole === null || whole === undefined) refuseRoot(mistakes, "the plan is empty");
+  if (!isPlainMap(whole)) refuseRoot(mistakes, `the plan is ${Array.isArray(whole) ? "a list" : "no map"}`);
   const checked = FloorPlan.safeParse(whole);
   if (!checked.success) {
-    for (const issue of checked.error.issues) mistakes.addIssue(issue, whole);
+    mistakes.addIssues(checked.error.issues, whole);
     mistakes.throwIfAny();
     throw checked.error;
   }
@@ -53,57 +48,94 @@ export function readPlan(input: PlanInput): Plan {
     mistakes,
   });
   mistakes.throwIfAny();
+  const texts = [input.text, ...included.map(({ text }) => text)];
   return { ...plan, digest: createHash("sha256").update(texts.join("\0")).digest("hex") };
 }
 
-/** Included files come first, in order; what this file says wins over them, key by key. */
-function merge(own: Record<string, unknown>, input: PlanInput, texts: string[]): unknown {
-  const { include, ...rest } = own;
-  const files = (Array.isArray(include) ? include : [include]).map((name) =>
-    resolve(dirname(input.file), String(name)),
-  );
-  if (files.length > MAX_INCLUDES)
-    throw new BosunError({
-      code: "PLAN_INVALID",
-      what: `${files.length} includes`,
-      why: `${MAX_INCLUDES} are enough`,
-      at: { file: input.file, line: 1, column: 1 },
+function refuseRoot(mistakes: Mistakes, what: string): void {
+  mistakes.add([], {
+    what,
+    why: "a floor plan is a map that begins with version: 1",
+    fix: "bosun init   writes one with comments",
+  });
+  mistakes.throwIfAny();
+}
+
+interface ReadText {
+  text: string;
+  value: unknown;
+  source: PlanText;
+}
+
+/** The files of `include:`, in order. Whatever else stands there is left to the schema. */
+function includedTexts(own: Omit<ReadText, "text">, input: PlanInput): ReadText[] {
+  const include = isPlainMap(own.value) ? own.value.include : undefined;
+  const names = typeof include === "string" ? [include] : Array.isArray(include) ? include : [];
+  if (!names.every((name) => typeof name === "string")) return [];
+  const mistakes = new Mistakes([own.source]);
+  if (names.length > MAX_INCLUDES)
+    mistakes.add(["include"], {
+      what: `${names.length} files are included`,
+      why: `${MAX_INCLUDES} are allowed`,
+      fix: "put some of them together",
     });
-  const parts = files.map((file) => {
-    if (!isAbsolute(file)) return {};
-    let text: string;
-    try {
-      text = input.readFile(file);
-    } catch (error) {
-      throw new BosunError({
-        code: "PLAN_INVALID",
-        what: `the included file ${file} cannot be read`,
-        why: error instanceof Error ? error.message : String(error),
-        fix: "correct include:",
-        at: { file: input.file, line: 1, column: 1 },
-      });
-    }
-    texts.push(text);
-    const { value } = parseYaml(text, file);
-    if (typeof value === "object" && value !== null && "include" in value)
-      throw new BosunError({
-        code: "PLAN_INVALID",
+  mistakes.throwIfAny();
+  const texts = names.map((name, index) => {
+    const path = typeof include === "string" ? ["include"] : ["include", index];
+    return includedText(pathFrom(dirname(input.file), name, input.env ?? {}), path, mistakes, input);
+  });
+  mistakes.throwIfAny();
+  return texts.filter((text) => text !== null);
+}
+
+function includedText(file: string, path: Path, mistakes: Mistakes, input: PlanInput): ReadText | null {
+  let text: string;
+  try {
+    text = input.readFile(file);
+  } catch (error) {
+    mistakes.add(path, {
+      what: `the included file ${file} cannot be read`,
+      why: whyUnreadable(error),
+      fix: "correct include:; names are relative to this file",
+    });
+    return null;
+  }
+  const { value, source } = parseYaml(text, file);
+  const inner = new Mistakes([source]);
+  if (isPlainMap(value) && "include" in value)
+    inner.add(
+      ["include"],
+      {
         what: "an included file includes another",
         why: "one level is enough to follow",
         fix: `list all files in ${input.file}`,
-        at: { file, line: 1, column: 1 },
-      });
-    return (value ?? {}) as Record<string, unknown>;
-  });
-  return [...parts, rest].reduce<Record<string, unknown>>((into, part) => deepMerge(into, part), {});
+      },
+      "key",
+    );
+  if (value !== null && value !== undefined && !isPlainMap(value)) refuseRoot(inner, "an included file is no map");
+  inner.throwIfAny();
+  return { text, value: value ?? {}, source };
 }
 
-function deepMerge(into: Record<string, unknown>, part: Record<string, unknown>): Record<string, unknown> {
-  const result = { ...into };
-  for (const [key, value] of Object.entries(part)) {
-    const before = result[key];
-    result[key] = isPlainMap(before) && isPlainMap(value) ? deepMerge(before, value) : value;
+function whyUnreadable(error: unknown): string {
+  if (error instanceof BosunError) return error.body.why ?? error.body.what;
+  switch ((error as { code?: string }).code) {
+    case "ENOENT":
+      return "there is no such file";
+    case "EISDIR":
+      return "it is a folder";
+    case "EACCES":
+      return "you may not read it";
+    default:
+      return error instanceof Error ? error.message : String(error);
   }
+}
+
+function deepMerge(into: unknown, part: unknown): unknown {
+  if (!isPlainMap(into) || !isPlainMap(part)) return part;
+  const result = { ...into };
+  for (const [key, value] of Object.entries(part))
+    result[key] = Object.hasOwn(into, key) ? deepMerge(into[key], value) : value;
   return result;
 }
 

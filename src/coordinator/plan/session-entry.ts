@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { BosunError } from "../../protocol/error.ts";
 import { formatName, identityOf } from "../../protocol/names.ts";
+import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
 import { unfilled, type Values } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
@@ -12,14 +13,25 @@ export interface SessionContext {
   names: Plan["names"];
   /** Whether the plan chose a scheme; without one a view is called after its town. */
   named: boolean;
+  file: string;
   folder: string;
   env: Record<string, string | undefined>;
   defaults: NonNullable<FloorPlan["defaults"]>;
   mistakes: Mistakes;
 }
 
-/** A session with the place in the file it came from. */
-export type Placed = PlanSession & { path: Path };
+/** A session with the places in the file it came from. */
+export interface Placed {
+  session: PlanSession;
+  path: Path;
+  /** By window and pane. */
+  panePaths: Path[][];
+}
+
+interface Rig {
+  id: string;
+  path: string | null;
+}
 
 const DEFAULT_SHELL = "/bin/sh";
 const DEFAULT_BACKLOG = 200;
@@ -31,7 +43,7 @@ export function expandSession(
   entry: Omit<SessionEntry, "each">,
   values: Values,
   path: Path,
-  rig: { id: string; path: string | null } | null,
+  rig: Rig | null,
   context: SessionContext,
   user: string | null = null,
 ): Placed {
@@ -47,26 +59,30 @@ export function expandSession(
       fix: "restart: always",
     });
   }
-  const windows = windowsOf(entry, path, rig, context);
+  checkVariables(entry.env, [...path, "env"], mistakes);
+  checkVariables(entry.env_pass, [...path, "env_pass"], mistakes);
+  const role = entry.role ?? (rig && Object.hasOwn(context.names.templates, "polecat") ? "polecat" : null);
+  const windows = windowsOf(entry, path, rig, context, user !== null);
   const shell = entry.shell ?? defaults.shell ?? DEFAULT_SHELL;
   const session: PlanSession = {
     id,
-    name: nameOf(key, entry, values, path, rig, context, user),
+    name: nameOf(key, { name: entry.name, role: user ? "view" : role }, values, path, rig, context, user),
     kind: entry.chat ? "chat" : user ? "view" : "agents",
     about: entry.about ?? entry.purpose ?? "",
-    role: entry.role ?? null,
+    role,
     rig: rig?.id ?? null,
-    member: user ?? entry.name ?? (rig && ["crew", "polecat"].includes(entry.role ?? "") ? key : null),
+    member: user ?? entry.name ?? (rig && (role === "crew" || role === "polecat") ? key : null),
     room: entry.room ?? null,
     headless: entry.headless ?? false,
     protect: entry.protect ?? defaults.protect ?? false,
-    access: entry.access ?? null,
+    access: entry.access ?? defaults.access ?? null,
     start: entry.start ?? (entry.lifecycle === "manual" || entry.lifecycle === "on-demand" ? "manual" : "boot"),
     restart,
     health: entry.health ?? null,
     chapter: entry.chapter ?? defaults.chapter ?? null,
     chat: entry.chat ?? null,
-    after: [...[entry.after ?? []].flat(), ...[entry.needs ?? []].flat()],
+    ...(entry.chat && entry.agent ? { agent: planAgent(entry.agent) } : {}),
+    after: [...new Set([entry.after ?? [], entry.needs ?? [], dependsOn(entry)].flat())],
     host: entry.host ?? null,
     worktree: entry.worktree ?? false,
     shell,
@@ -75,14 +91,18 @@ export function expandSession(
       .update(JSON.stringify([shell, windows.map((window) => window.shape)]))
       .digest("hex")
       .slice(0, 16),
-    at: placeOf(path, mistakes),
+    at: placeOf(path, context),
   };
-  return { ...session, path };
+  return { session, path, panePaths: windows.map((window) => window.panePaths) };
 }
 
-function placeOf(path: Path, mistakes: Mistakes): { line: number; column: number } {
-  const { line, column } = mistakes.placeOf(path, "key");
-  return { line, column };
+function dependsOn(entry: Omit<SessionEntry, "each">): string[] {
+  return typeof entry.restart === "object" ? (entry.restart.depends_on ?? []) : [];
+}
+
+function placeOf(path: Path, context: SessionContext): PlanSession["at"] {
+  const { file, line, column } = context.mistakes.placeOf(path, "key");
+  return file === context.file ? { line, column } : { file, line, column };
 }
 
 function checkShape(key: string, entry: Omit<SessionEntry, "each">, path: Path, mistakes: Mistakes): void {
@@ -135,7 +155,7 @@ function restartOf(entry: Omit<SessionEntry, "each">, defaults: SessionContext["
 /** With a role, the scheme's template; a view is called by the scheme's `view`; otherwise the key is the name. */
 function nameOf(
   key: string,
-  entry: Omit<SessionEntry, "each">,
+  entry: { name: string | undefined; role: string | null },
   values: Values,
   path: Path,
   rig: { id: string } | null,
@@ -143,15 +163,23 @@ function nameOf(
   user: string | null,
 ): string {
   const { names, town, mistakes } = context;
-  if (user && !(context.named && "view" in names.templates)) return `${town}-${user}`;
+  if (user && !(context.named && Object.hasOwn(names.templates, "view"))) return `${town}-${user}`;
   const roles = Object.keys(names.templates);
-  const role = user ? "view" : (entry.role ?? (rig && "polecat" in names.templates ? "polecat" : null));
+  const { role } = entry;
   if (role === null) return rig ? `${rig.id}-${key}` : key;
-  if (!(role in names.templates)) {
+  if (!Object.hasOwn(names.templates, role)) {
     mistakes.add([...path, "role"], {
       what: `${show(role)} is not a role of the ${names.preset} scheme`,
       why: `its roles are ${roles.join(", ")}`,
-      fix: "choose one of them, or add a template: names: { preset: …, ROLE: template }",
+      fix: roleFix(role, roles, names.preset),
+    });
+    return key;
+  }
+  if (!rig && names.templates[role]!.includes("<rig>")) {
+    mistakes.add([...path, "role"], {
+      what: `${show(key)} has the role ${role} and stands in no rig`,
+      why: `its name is made as ${names.templates[role]}`,
+      fix: `rigs: { RIG: { sessions: { ${key}: { role: ${role} } } } }`,
     });
     return key;
   }
@@ -173,18 +201,30 @@ function nameOf(
   }
 }
 
+function roleFix(role: string, roles: string[], preset: string): string {
+  const near = nearest(role, roles);
+  return near
+    ? `did you mean ${near}`
+    : `choose one of them, or add a template: names: { preset: ${preset}, ${show(role).slice(1, -1)}: TEMPLATE }`;
+}
+
 interface Shaped<T> {
   plan: T;
   /** What of it makes a running session differ. */
   shape: unknown;
 }
 
+interface ShapedWindow extends Shaped<PlanWindow> {
+  panePaths: Path[];
+}
+
 function windowsOf(
   entry: Omit<SessionEntry, "each">,
   path: Path,
-  rig: { path: string | null } | null,
+  rig: Rig | null,
   context: SessionContext,
-): Shaped<PlanWindow>[] {
+  isView: boolean,
+): ShapedWindow[] {
   if (entry.chat) return [];
   const windows: WindowEntry[] = entry.windows ?? [
     {
@@ -203,7 +243,9 @@ function windowsOf(
     });
   const seen = new Set<string>();
   return windows.map((window, index) => {
-    const here = entry.windows ? [...path, "windows", index] : path;
+    // A view is itself the list of its windows.
+    const here = isView ? [...path, index] : entry.windows ? [...path, "windows", index] : path;
+    checkWindow(window, here, context.mistakes);
     if (seen.has(window.name))
       context.mistakes.add([...here, "name"], {
         what: `two windows are called ${show(window.name)}`,
@@ -215,6 +257,27 @@ function windowsOf(
   });
 }
 
+const LAYOUTS = ["even-horizontal", "even-vertical", "main-horizontal", "main-vertical", "tiled"];
+/** As `tmux list-windows` prints it: a checksum, then sizes and places. */
+const LAYOUT_STRING = /^[0-9a-f]{4},\d+x\d+,[0-9x,{}[\]]+$/;
+
+function checkWindow(window: WindowEntry, path: Path, mistakes: Mistakes): void {
+  const { name, layout } = window;
+  if (!/^[^\p{C}:]{1,64}$/u.test(name))
+    mistakes.add([...path, "name"], {
+      what: `${show(name)} cannot be a window's name`,
+      why: "1 to 64 characters, without a colon (session:window)",
+      fix: "name: main",
+    });
+  if (layout === undefined || LAYOUTS.includes(layout) || LAYOUT_STRING.test(layout)) return;
+  const near = nearest(layout, LAYOUTS);
+  mistakes.add([...path, "layout"], {
+    what: `${show(layout)} is not a layout`,
+    why: `the layouts are ${LAYOUTS.join(", ")}, or a layout string of tmux list-windows`,
+    fix: near ? `did you mean ${near}` : "layout: tiled",
+  });
+}
+
 /** A watch job has no process of ours in this version; its window says so instead of pretending. */
 const JOB_NOTICE =
   "printf 'This window is declared as a watch job. This version of bosun shows it and does not run it.\\n'; exec sleep 2147483647";
@@ -223,9 +286,9 @@ function windowOf(
   window: WindowEntry,
   path: Path,
   entry: Omit<SessionEntry, "each">,
-  rig: { path: string | null } | null,
+  rig: Rig | null,
   context: SessionContext,
-): Shaped<PlanWindow> {
+): ShapedWindow {
   const ways = (["panes", "run", "job"] as const).filter((way) => window[way] !== undefined);
   if (ways.length > 1)
     context.mistakes.add(
@@ -240,8 +303,10 @@ function windowOf(
   const panes: PaneEntry[] = window.panes ?? [
     window.job ? { run: JOB_NOTICE } : window.run === undefined ? {} : { run: window.run },
   ];
-  const shaped = panes.map((pane, index) => paneOf(pane, [...path, "panes", index], window, entry, rig, context));
+  const panePaths = panes.map((_, index): Path => (entry.windows && window.panes ? [...path, "panes", index] : path));
+  const shaped = panes.map((pane, index) => paneOf(pane, panePaths[index]!, window, entry, rig, context));
   return {
+    panePaths,
     plan: {
       name: window.name,
       layout: window.layout ?? null,
@@ -257,7 +322,7 @@ function paneOf(
   path: Path,
   window: WindowEntry,
   entry: Omit<SessionEntry, "each">,
-  rig: { path: string | null } | null,
+  rig: Rig | null,
   context: SessionContext,
 ): Shaped<PlanPane> {
   const given = pane === "command" ? { command: true as const } : typeof pane === "string" ? { run: pane } : pane;
@@ -276,14 +341,7 @@ function paneOf(
     Object.entries({ ...context.defaults.env, ...entry.env, ...given.env }).map(([key, value]) => [key, String(value)]),
   );
   const passed = [...new Set([...(context.defaults.env_pass ?? []), ...(entry.env_pass ?? [])])];
-  for (const key of [...Object.keys(declared), ...passed]) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key))
-      context.mistakes.add(path, {
-        what: `${show(key)} cannot name an environment variable`,
-        why: "letters, digits and _, not starting with a digit",
-        fix: "env: { KEY: value }",
-      });
-  }
+  checkVariables(given.env, [...path, "env"], context.mistakes);
   const taken = Object.fromEntries(
     passed.flatMap((key) => (context.env[key] === undefined ? [] : [[key, context.env[key]]])),
   );
@@ -298,6 +356,24 @@ function paneOf(
     },
     shape: [given.run ?? null, cwd, declared, passed, agent?.id ?? null, face],
   };
+}
+
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export function checkVariables(names: string[] | object | undefined, path: Path, mistakes: Mistakes): void {
+  const isList = Array.isArray(names);
+  (isList ? names : Object.keys(names ?? {})).forEach((name, index) => {
+    if (VARIABLE.test(name)) return;
+    mistakes.add(
+      [...path, isList ? index : name],
+      {
+        what: `${show(name)} cannot name an environment variable`,
+        why: "letters, digits and _, not starting with a digit",
+        fix: "env: { KEY: value }",
+      },
+      "key",
+    );
+  });
 }
 
 type PaneMap = Exclude<PaneEntry, string>;
@@ -349,6 +425,10 @@ function agentOf(agent: PaneMap["agent"], path: Path, mistakes: Mistakes): PlanA
     });
     return null;
   }
+  return planAgent(agent);
+}
+
+function planAgent(agent: NonNullable<SessionEntry["agent"]>): PlanAgent {
   return {
     id: agent.id,
     type: agent.type ?? "agent",

@@ -6,12 +6,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import { floorPlanJsonSchema } from "../src/coordinator/plan/schema.ts";
-import { CATALOGUE } from "../src/protocol/catalogue.ts";
-import * as message from "../src/protocol/message.ts";
+import { CATALOGUE, MODULES } from "../src/protocol/catalogue.ts";
 import type { Operation } from "../src/protocol/operation.ts";
-import * as room from "../src/protocol/room.ts";
-import * as session from "../src/protocol/session.ts";
-import * as view from "../src/protocol/view.ts";
 
 interface JsonSchema {
   type?: string | string[];
@@ -23,8 +19,6 @@ interface JsonSchema {
   anyOf?: JsonSchema[];
   additionalProperties?: unknown;
 }
-
-const MODULES: Record<string, Record<string, unknown>> = { message, room, session, view };
 
 function schemaOf(type: z.ZodType): JsonSchema {
   return z.toJSONSchema(type, { io: "input", unrepresentable: "any" }) as JsonSchema;

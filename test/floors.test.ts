@@ -12,10 +12,12 @@ const MAY_IMPORT: Record<string, string[]> = {
   "coordinator/log": ["protocol"],
   "coordinator/tmux": ["protocol"],
   "coordinator/sessions": ["protocol", "coordinator/log", "coordinator/tmux"],
+  "coordinator/registry": ["protocol", "coordinator/log", "coordinator/sessions"],
   "coordinator/plan": ["protocol", "coordinator/tmux", "coordinator/sessions"],
-  "coordinator/messages": ["protocol", "coordinator/log", "coordinator/sessions"],
+  "coordinator/messages": ["protocol", "coordinator/log", "coordinator/sessions", "coordinator/registry"],
   "coordinator/memory": ["protocol", "coordinator/log"],
   "coordinator/rooms": ["protocol", "coordinator/log"],
+  "coordinator/search": ["protocol", "coordinator/log"],
   coordinator: [
     "protocol",
     "coordinator/log",
@@ -25,6 +27,8 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/messages",
     "coordinator/memory",
     "coordinator/rooms",
+    "coordinator/registry",
+    "coordinator/search",
   ],
   "coordinator/server": ["protocol", "coordinator"],
 };

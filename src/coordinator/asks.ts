@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { agentListen, askAgent, askAnswer, routeExplain } from "../protocol/ask.ts";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
-import { agentListen, askAgent, askAnswer, routeExplain } from "../protocol/message.ts";
 import { nearest } from "../protocol/nearest.ts";
 import { agentsOf, type PlanAgent, type PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";

@@ -6,6 +6,7 @@ import type { Plan, PlanSession } from "../protocol/plan.ts";
 import type { Cradle } from "./birth.ts";
 import type { Ledger } from "./log/ledger.ts";
 import { readPlan } from "./plan/read.ts";
+import type { Registry } from "./registry.ts";
 import type { Rooms } from "./rooms/rooms.ts";
 import { planRevisions } from "./sessions/projection.ts";
 import type { Tmux, World } from "./tmux/port.ts";
@@ -53,6 +54,8 @@ export class Town extends EventEmitter<TownEvents> {
   world: World | null | undefined = undefined;
   /** Why the last look failed, or null. A failed look never counts as "nothing runs". */
   blind: string | null = null;
+  /** Who is registered; set right after construction. */
+  registry!: Registry;
   /** Sessions being started or stopped right now: what is seen of them meanwhile is not news. */
   readonly busy = new Set<string>();
 

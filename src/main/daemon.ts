@@ -9,15 +9,22 @@ import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
+import { registerFigures } from "../coordinator/figures.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
 import { registerLook } from "../coordinator/look.ts";
 import { registerMail } from "../coordinator/mail.ts";
+import { memoryProjection } from "../coordinator/memory/projection.ts";
 import { messagesProjection } from "../coordinator/messages/projection.ts";
+import { registerMoving } from "../coordinator/moving.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
+import { registryProjection } from "../coordinator/registry/projection.ts";
+import { Registry } from "../coordinator/registry.ts";
+import { registerRemember } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
+import { registerSearch } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
 import { listen } from "../coordinator/server/socket.ts";
 import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
@@ -68,7 +75,10 @@ async function main(): Promise<void> {
     { base: { town: name.name, pid: process.pid }, level: process.env.BOSUN_LOG ?? "info" },
     pino.destination({ dest: join(stateFolder, "coordinator.log"), sync: false }),
   );
-  const ledger = openLedger({ folder: stateFolder, projections: [sessionsProjection, messagesProjection] });
+  const ledger = openLedger({
+    folder: stateFolder,
+    projections: [sessionsProjection, registryProjection, messagesProjection, memoryProjection],
+  });
   const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
   const credentials = new Credentials(stateFolder, (hash) => credentialByHash(ledger.views, hash));
   const socket = socketPath(home, name.name);
@@ -106,7 +116,17 @@ async function main(): Promise<void> {
   registerHearing(dispatch, town, hearing);
   registerNarrate(dispatch, town);
   registerViews(dispatch, town, reconcile);
+  const registry = new Registry(town);
+  town.registry = registry;
+  registry.register(dispatch);
   registerMail(dispatch, town);
+  const closing = [
+    registry,
+    registerRemember(dispatch, town),
+    registerSearch(dispatch, town),
+    registerFigures(dispatch, town),
+  ];
+  registerMoving(dispatch, town);
   new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
 
   let stopping = false;
@@ -117,6 +137,7 @@ async function main(): Promise<void> {
       log.info({ because }, "stopping");
       watch.stop();
       await server.close();
+      for (const each of closing) each.close();
       await ledger.write({
         actor: "coordinator",
         decide: () => ({

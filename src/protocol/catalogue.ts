@@ -1,8 +1,28 @@
+import * as ask from "./ask.ts";
+import * as hub from "./hub.ts";
+import * as lease from "./lease.ts";
+import * as memory from "./memory.ts";
 import * as message from "./message.ts";
 import type { Operation } from "./operation.ts";
+import * as registry from "./registry.ts";
 import * as room from "./room.ts";
 import * as session from "./session.ts";
+import * as task from "./task.ts";
 import * as view from "./view.ts";
+
+/** Where operations are declared, by the file's name. */
+export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
+  room,
+  session,
+  registry,
+  message,
+  task,
+  memory,
+  lease,
+  hub,
+  ask,
+  view,
+};
 
 function operationsOf(module: Record<string, unknown>): Operation[] {
   return Object.values(module).filter(
@@ -12,7 +32,5 @@ function operationsOf(module: Record<string, unknown>): Operation[] {
 
 /** Every operation there is, by name. */
 export const CATALOGUE: ReadonlyMap<string, Operation> = new Map(
-  [room, session, message, view].flatMap((module) =>
-    operationsOf(module).map((operation) => [operation.name, operation]),
-  ),
+  Object.values(MODULES).flatMap((module) => operationsOf(module).map((operation) => [operation.name, operation])),
 );

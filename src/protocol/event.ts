@@ -1,3 +1,7 @@
+import type { MemoryType } from "./memory.ts";
+import type { Outcome } from "./message.ts";
+import type { AgentStatus } from "./registry.ts";
+
 /**
  * The facts of a town, one strictly ordered list. An event is never changed or removed; what is true now is a function of
  * them. A new kind is added here with the version that first writes it, and every reader must know it: an unknown kind stops
@@ -45,8 +49,41 @@ export type Event =
     }
   | { type: "credential.revoked"; data: { hash: string; because: string } }
   | { type: "message.sent"; data: MessageSent }
-  | { type: "delivery.presented"; data: { message: string; to: string } }
-  | { type: "delivery.acked"; data: { message: string; to: string } }
+  /** Some way of telling the recipient ran: `watch`, later hooks and typed lines. */
+  | { type: "delivery.notified"; data: { messages: string[]; to: string; route: string } }
+  /** The bodies were handed over, to the run `epoch` of the recipient. */
+  | { type: "delivery.presented"; data: { messages: string[]; to: string; epoch: number } }
+  | { type: "delivery.acked"; data: { messages: string[]; to: string; outcome: Outcome; note: string | null } }
+  /** Registered anew, again, or with other facts; `epoch` grows when somebody else takes the id over. */
+  | { type: "agent.registered"; data: AgentRegistered }
+  /** Also when silence made it `offline` or a sign of life brought it back; `task` undefined = as before. */
+  | {
+      type: "agent.status";
+      data: { agent: string; epoch: number; status: AgentStatus; task?: string | null; because: string };
+    }
+  | { type: "agent.unregistered"; data: { agent: string; because: string } }
+  | { type: "group.joined"; data: { group: string; kind: "group" | "topic"; member: string } }
+  | { type: "group.left"; data: { group: string; kind: "group" | "topic"; member: string } }
+  | { type: "task.offered"; data: { task: string; title: string; by: string; to: string[]; message: string } }
+  | { type: "task.accepted"; data: { task: string; by: string; message: string | null; note: string | null } }
+  | { type: "task.declined"; data: { task: string; by: string; note: string | null } }
+  | { type: "task.handed"; data: { task: string; title: string; from: string; to: string; message: string } }
+  | { type: "task.done"; data: { task: string; by: string; note: string | null } }
+  | { type: "memory.set"; data: MemorySet }
+  | { type: "memory.deleted"; data: { key: string; by: string } }
+  /** The newest value of `key`, set at `rev`, has outlived its TTL. For those who watch; reads look at the clock themselves. */
+  | { type: "memory.expired"; data: { key: string; rev: number } }
+  | {
+      type: "lease.acquired";
+      data: { names: string[]; holder: string; shared: boolean; expiresAtMs: number; why: string };
+    }
+  | { type: "lease.renewed"; data: { names: string[]; holder: string; expiresAtMs: number } }
+  | { type: "lease.released"; data: { names: string[]; holder: string; because: string } }
+  /** Somebody tried what they may not: a wrong or old credential, another's name. `count` alike ones since the last entry. */
+  | {
+      type: "access.refused";
+      data: { op: string; code: string; because: string; claimed: string | null; count: number };
+    }
   | { type: "ask.asked"; data: { ask: string; from: string; agent: string; text: string; route: string } }
   | { type: "ask.answered"; data: { ask: string; agent: string; text: string } }
   | { type: "ask.failed"; data: { ask: string; agent: string; because: string } };
@@ -63,6 +100,48 @@ export interface MessageSent {
   dataJson: string | null;
   priority: string;
   inReplyTo: string | null;
+  /** As the sender wrote it: `@builders`, `any:python`. */
+  addressed: string[];
+  /** Whether a person's credential sent it. */
+  human: boolean;
+  ack: boolean;
+  expiresAtMs: number | null;
+  task: string | null;
+  /** Moved in from elsewhere: when it was written there. */
+  sentAtMs: number | null;
+}
+
+export interface AgentRegistered {
+  agent: string;
+  name: string;
+  agentType: string;
+  user: string | null;
+  capabilities: string[];
+  location: string | null;
+  metadata: Record<string, unknown>;
+  groups: string[];
+  task: string | null;
+  epoch: number;
+  leaseS: number;
+  /** Plan id of its session, or null for one from outside. */
+  session: string | null;
+  status: AgentStatus;
+  /** Moved in from elsewhere: when it started there. */
+  startedAtMs: number | null;
+}
+
+export interface MemorySet {
+  id: string;
+  key: string;
+  /** JSON text, kept byte for byte. */
+  valueJson: string;
+  type: MemoryType;
+  tags: string[];
+  by: string;
+  expiresAtMs: number | null;
+  metadata: Record<string, unknown>;
+  /** Moved in from elsewhere: when it was set there. */
+  setAtMs: number | null;
 }
 
 export type EventType = Event["type"];
@@ -86,8 +165,26 @@ const KNOWN: Record<EventType, true> = {
   "credential.issued": true,
   "credential.revoked": true,
   "message.sent": true,
+  "delivery.notified": true,
   "delivery.presented": true,
   "delivery.acked": true,
+  "agent.registered": true,
+  "agent.status": true,
+  "agent.unregistered": true,
+  "group.joined": true,
+  "group.left": true,
+  "task.offered": true,
+  "task.accepted": true,
+  "task.declined": true,
+  "task.handed": true,
+  "task.done": true,
+  "memory.set": true,
+  "memory.deleted": true,
+  "memory.expired": true,
+  "lease.acquired": true,
+  "lease.renewed": true,
+  "lease.released": true,
+  "access.refused": true,
   "ask.asked": true,
   "ask.answered": true,
   "ask.failed": true,

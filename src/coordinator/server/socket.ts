@@ -2,6 +2,7 @@ import { chmodSync, rmSync, statSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { BosunError, toErrorBody } from "../../protocol/error.ts";
 import { MAX_FRAME_BYTES, WIRE_VERSION } from "../../protocol/frames.ts";
+import type { Introduction } from "../credentials.ts";
 import type { Actor, Dispatch, Stream } from "../dispatch.ts";
 
 /**
@@ -23,12 +24,12 @@ export interface SocketServer {
 export async function listen(
   path: string,
   dispatch: Dispatch,
-  actorOf: (token: string | undefined) => Actor,
+  identify: (introduction: Introduction) => Actor,
 ): Promise<SocketServer> {
   rmSync(path, { force: true });
   const open = new Set<Connection>();
   const server: Server = createServer((socket) => {
-    const connection = new Connection(socket, dispatch, actorOf);
+    const connection = new Connection(socket, dispatch, identify);
     open.add(connection);
     socket.once("close", () => open.delete(connection));
   });
@@ -60,19 +61,18 @@ export async function listen(
 class Connection {
   readonly #socket: Socket;
   readonly #dispatch: Dispatch;
-  readonly #actorOf: (token: string | undefined) => Actor;
-  #actor: Actor | BosunError | null = null;
-  #token: string | undefined;
+  readonly #identify: (introduction: Introduction) => Actor;
+  #introduction: Introduction | BosunError = {};
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #skipping = false;
   readonly #streams = new Map<number, () => void>();
   readonly #drains = new Set<() => void>();
 
-  constructor(socket: Socket, dispatch: Dispatch, actorOf: (token: string | undefined) => Actor) {
+  constructor(socket: Socket, dispatch: Dispatch, identify: (introduction: Introduction) => Actor) {
     this.#socket = socket;
     this.#dispatch = dispatch;
-    this.#actorOf = actorOf;
+    this.#identify = identify;
     socket.on("data", (chunk) => this.#receive(chunk));
     socket.on("drain", () => {
       for (const listener of this.#drains) listener();
@@ -164,9 +164,9 @@ class Connection {
   }
 
   #hello(value: unknown): void {
-    const hello = (value ?? {}) as { v?: unknown; token?: unknown };
+    const hello = (value ?? {}) as { v?: unknown; token?: unknown; as?: unknown };
     if (hello.v !== WIRE_VERSION) {
-      this.#actor = new BosunError({
+      this.#introduction = new BosunError({
         code: "USAGE",
         what: `this coordinator speaks version ${WIRE_VERSION} of the wire, the caller ${String(hello.v)}`,
         why: "one of the two is older",
@@ -174,20 +174,23 @@ class Connection {
       });
       return;
     }
-    this.#token = typeof hello.token === "string" ? hello.token : undefined;
-    this.#actor = null;
+    // Something else than text is no absence: it must not make the caller the owner.
+    this.#introduction = {
+      ...(hello.token == null ? {} : { token: String(hello.token) }),
+      ...(hello.as == null ? {} : { as: String(hello.as) }),
+    };
   }
 
   /** Asked for at every request: a credential may have been revoked since the last one. */
   #who(): Actor {
-    if (this.#actor instanceof BosunError) throw this.#actor;
-    return this.#actorOf(this.#token);
+    if (this.#introduction instanceof BosunError) throw this.#introduction;
+    return this.#identify(this.#introduction);
   }
 
   async #request(id: number, op: string, input: unknown, key: string | undefined): Promise<void> {
     const stream = new SocketStream(id, this.#socket, this.#drains, (close) => this.#streams.set(id, close));
     try {
-      const answer = await this.#dispatch.call(op, input, { actor: this.#who(), key, stream });
+      const answer = await this.#dispatch.enter(() => this.#who(), op, input, { key, stream });
       this.#send(`{"id":${id},"ok":${JSON.stringify(answer ?? {})}}\n`);
       stream.open();
     } catch (thrown) {

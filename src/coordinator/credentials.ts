@@ -13,6 +13,13 @@ export interface Issued {
   event: Event;
 }
 
+/** What a caller says about itself before its requests; any of it may be missing. */
+export interface Introduction {
+  token?: string | undefined;
+  /** The registered agent it speaks as. */
+  as?: string | undefined;
+}
+
 /**
  * Tokens for the programs we start and for strangers who enrol: 256 random bits in a file only we may read, its SHA-256 in
  * the log. One per actor and epoch: when the session starts again, the old one stops working (STALE_EPOCH).
@@ -29,10 +36,13 @@ export class Credentials {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
-  /** Writes the token file; the caller appends `event` in the same command as the start it belongs to. */
-  issue(actor: string, role: Role, session: string | null, epoch: number): Issued {
+  /**
+   * Writes the token file; the caller appends `event` in the same command as the start it belongs to. `fileName` sets apart
+   * a second credential of one actor.
+   */
+  issue(actor: string, role: Role, session: string | null, epoch: number, fileName = actor): Issued {
     const token = `bosun_tok_${randomBytes(32).toString("base64url")}`;
-    const tokenFile = this.fileOf(actor);
+    const tokenFile = this.fileOf(fileName);
     writeFileSync(tokenFile, token, { mode: 0o600 });
     return {
       tokenFile,

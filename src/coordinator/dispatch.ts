@@ -57,6 +57,14 @@ export class Dispatch {
     return [...CATALOGUE.keys()].filter((name) => !this.#handlers.has(name));
   }
 
+  /**
+   * As `call`, for a door: `who` gives the actor, or throws why there is none. Asked at every request, because a credential
+   * may have been revoked since the last one.
+   */
+  async enter(who: () => Actor, name: string, input: unknown, call: Omit<Call, "actor">): Promise<unknown> {
+    return this.call(name, input, { ...call, actor: who() });
+  }
+
   async call(name: string, input: unknown, call: Call): Promise<unknown> {
     const operation = CATALOGUE.get(name);
     const handler = this.#handlers.get(name);

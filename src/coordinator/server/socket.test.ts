@@ -7,15 +7,17 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { BosunError } from "../../protocol/error.ts";
 import { MAX_FRAME_BYTES } from "../../protocol/frames.ts";
 import { roomList, roomPost, roomWatch } from "../../protocol/room.ts";
+import type { Introduction } from "../credentials.ts";
 import { type Actor, Dispatch, type Stream } from "../dispatch.ts";
 import { listen, type SocketServer } from "./socket.ts";
+import { Traffic } from "./traffic.ts";
 
 let folder: string;
 let server: SocketServer;
 let stream: Stream | null;
 const sockets: Socket[] = [];
 
-const actorOf = (token: string | undefined): Actor => {
+const identify = ({ token }: Introduction): Actor => {
   if (token === "old") throw new BosunError({ code: "STALE_EPOCH", what: "an ended run" });
   return {
     name: `agent:${token ?? "me"}`,
@@ -41,7 +43,7 @@ beforeEach(async () => {
     call.stream.push('{"early":true}');
     return { rooms: [] };
   });
-  server = await listen(join(folder, "s"), dispatch, actorOf);
+  server = await listen(join(folder, "s"), { dispatch, identify, traffic: new Traffic() });
 });
 
 afterEach(async () => {
@@ -83,7 +85,7 @@ test("the door is its owner's alone, and a leftover socket file does not keep it
   expect(statSync(server.path).mode & 0o777).toBe(0o600);
   await server.close();
   writeFileSync(server.path, "left over");
-  server = await listen(server.path, new Dispatch(), actorOf);
+  server = await listen(server.path, { dispatch: new Dispatch(), identify, traffic: new Traffic() });
   expect(statSync(server.path).isSocket()).toBe(true);
 });
 

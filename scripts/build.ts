@@ -1,5 +1,5 @@
 /** Bundles the processes of `src/main` and the two library entries into `dist/`; a fifth of a second. */
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm } from "node:fs/promises";
 import { build } from "esbuild";
 
 await mkdir("dist", { recursive: true });
@@ -25,8 +25,19 @@ await build({
 });
 await build({
   ...shared,
-  entryPoints: { coordinator: "src/main/coordinator.ts", daemon: "src/main/daemon.ts", plan: "src/main/plan.ts" },
-  external: ["@nats-io/transport-node", "./daemon.js"],
+  entryPoints: { coordinator: "src/main/coordinator.ts", plan: "src/main/plan.ts" },
+  external: ["./daemon.js"],
+  minifyWhitespace: true,
+});
+// HTTP is loaded by a coordinator that needs it. What both use is in a third file, so that it is there once: an error of the
+// one is the same class in the other.
+for (const name of await readdir("dist")) if (/^shared-/.test(name)) await rm(`dist/${name}`);
+await build({
+  ...shared,
+  entryPoints: { daemon: "src/main/daemon.ts", http: "src/main/http.ts" },
+  splitting: true,
+  chunkNames: "shared-[hash]",
+  external: ["@nats-io/transport-node"],
   minifyWhitespace: true,
 });
 await build({

@@ -51,17 +51,20 @@ export class Credentials {
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
   }
 
-  /** Writes the token file; the caller appends `event` in the same command as the start it belongs to. */
-  issue(actor: string, role: Role, session: string | null, epoch: number): Issued {
-    const { save, ...issued } = this.mint(actor, role, session, epoch);
+  /**
+   * Writes the token file; the caller appends `event` in the same command as the start it belongs to. `fileName` sets apart
+   * a second credential of one actor.
+   */
+  issue(actor: string, role: Role, session: string | null, epoch: number, fileName = actor): Issued {
+    const { save, ...issued } = this.mint(actor, role, session, epoch, fileName);
     save();
     return issued;
   }
 
-  /** Writes nothing yet. */
-  mint(actor: string, role: Role, session: string | null, epoch: number): Minted {
+  /** As `issue`, and writes nothing yet. */
+  mint(actor: string, role: Role, session: string | null, epoch: number, fileName = actor): Minted {
     const token = `bosun_tok_${randomBytes(32).toString("base64url")}`;
-    const tokenFile = this.fileOf(actor);
+    const tokenFile = this.fileOf(fileName);
     return {
       tokenFile,
       event: { type: "credential.issued", data: { hash: hashOf(token), actor, role, session, epoch } },

@@ -29,7 +29,11 @@ import { registerRemember } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
 import { registerSearch } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
+import type { House } from "../coordinator/server/house.ts";
+import { HttpDoor } from "../coordinator/server/http-door.ts";
 import { listen } from "../coordinator/server/socket.ts";
+import { Tcp } from "../coordinator/server/tcp.ts";
+import { Traffic } from "../coordinator/server/traffic.ts";
 import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
 import { registerStatus } from "../coordinator/status.ts";
 import { openTmux } from "../coordinator/tmux/tmux.ts";
@@ -140,6 +144,18 @@ async function main(): Promise<void> {
   registerMoving(dispatch, town);
   new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
 
+  const house: House = {
+    dispatch,
+    identify: (introduction) => credentials.identify(introduction),
+    traffic: new Traffic(),
+  };
+  const door = new HttpDoor(
+    async () => (await import("./http.ts")).openFace({ house, town: name.name, version }),
+    (error) => log.error({ err: error }, "HTTP cannot be loaded"),
+  );
+  const tcp = new Tcp(town, door);
+  tcp.register(dispatch);
+
   let stopping = false;
   const stop = (because: string): void => {
     if (stopping) return;
@@ -147,7 +163,7 @@ async function main(): Promise<void> {
     void (async () => {
       log.info({ because }, "stopping");
       watch.stop();
-      await server.close();
+      await Promise.all([server.close(), door.close()]);
       for (const each of closing) each.close();
       await refusals.close();
       await ledger.write({
@@ -169,7 +185,7 @@ async function main(): Promise<void> {
   town.restorePlan();
   await town.look().catch((error: unknown) => log.warn({ err: error }, "tmux cannot be asked"));
   watch.start();
-  const server = await listen(socket, dispatch, (introduction) => credentials.identify(introduction));
+  const server = await listen(socket, house, (connection) => door.take(connection));
   await ledger.write({
     actor: "coordinator",
     decide: () => ({ events: [{ type: "coordinator.started", data: { pid: process.pid, version } }], result: null }),
@@ -182,6 +198,7 @@ async function main(): Promise<void> {
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   log.info({ socket, version }, "ready");
   tell({ ready: true, pid: process.pid, socket: socketPath });
+  await tcp.restore();
 }
 
 function readFirst(file: string, town: { name: string; from: string }): Plan {

@@ -10,6 +10,7 @@ import { roomList, roomPost, roomWatch } from "../../protocol/room.ts";
 import type { Introduction } from "../credentials.ts";
 import { type Actor, Dispatch, type Stream } from "../dispatch.ts";
 import { listen, type SocketServer } from "./socket.ts";
+import { Traffic } from "./traffic.ts";
 
 let folder: string;
 let server: SocketServer;
@@ -43,7 +44,7 @@ beforeEach(async () => {
     call.stream.push('{"early":true}');
     return { rooms: [] };
   });
-  server = await listen(join(folder, "s"), dispatch, identify);
+  server = await listen(join(folder, "s"), { dispatch, identify, traffic: new Traffic() });
 });
 
 afterEach(async () => {
@@ -85,7 +86,7 @@ test("the door is its owner's alone, and a leftover socket file does not keep it
   expect(statSync(server.path).mode & 0o777).toBe(0o600);
   await server.close();
   writeFileSync(server.path, "left over");
-  server = await listen(server.path, new Dispatch(), identify);
+  server = await listen(server.path, { dispatch: new Dispatch(), identify, traffic: new Traffic() });
   expect(statSync(server.path).isSocket()).toBe(true);
 });
 

@@ -26,6 +26,9 @@ import type { TmuxPane, World } from "./tmux/port.ts";
 
 const COORDINATOR = "coordinator";
 
+/** How the reason begins when nothing but silence speaks for it. */
+const SILENCE = "no sign of life";
+
 /** How often silence is looked for; whoever asks in between is told exactly all the same. */
 const SWEEP_EVERY_MS = 1_000;
 
@@ -63,8 +66,8 @@ export interface Floor {
 export class Registry {
   readonly #town: Floor;
   readonly #signs: Signs;
-  /** Overdue, and not yet offline in the log. */
-  readonly #silent = new Set<string>();
+  /** Overdue or ended, and not yet offline in the log; with what says so. */
+  readonly #silent = new Map<string, string>();
   /** Seen again, and still offline in the log; with what was seen. */
   readonly #reviving = new Map<string, string>();
   readonly #timers: NodeJS.Timeout[];
@@ -210,6 +213,7 @@ export class Registry {
 
   /** What it is at this moment, whatever the log has heard so far. */
   statusOf(row: AgentRow): AgentStatus {
+    this.#hear();
     if (this.#silent.has(row.id)) return "offline";
     return this.#reviving.has(row.id) ? "active" : row.status;
   }
@@ -291,9 +295,8 @@ export class Registry {
       if (!row || row.status === "offline") continue;
       // While tmux cannot be asked, the silence of a pane of ours means nothing.
       if (row.session !== null && this.#town.blind !== null && this.declared(id)) {
-        this.#signs.note(id, this.#town.now(), "tmux cannot be asked since");
-        this.#signs.await(id, row.leaseS * 1000);
-      } else this.#silent.add(id);
+        this.#signs.defer(id, row.leaseS * 1000, this.#town.now());
+      } else this.#silent.set(id, `${SILENCE} for ${row.leaseS} s`);
     }
   }
 
@@ -306,10 +309,12 @@ export class Registry {
         actor: COORDINATOR,
         decide: (views) => {
           const gone = silent
-            .filter((id) => this.#silent.has(id))
-            .flatMap((id) => agentRow(views, id) ?? [])
-            .filter((row) => row.status !== "offline")
-            .map((row) => statusEvent(row, "offline", `no sign of life for ${row.leaseS} s`));
+            .flatMap(([id, because]) => {
+              const row = agentRow(views, id);
+              return row && this.#silent.has(id) ? [{ row, because }] : [];
+            })
+            .filter(({ row }) => row.status !== "offline")
+            .map(({ row, because }) => statusEvent(row, "offline", because));
           const back = reviving
             .flatMap(([id, what]) => {
               const row = agentRow(views, id);
@@ -330,7 +335,7 @@ export class Registry {
       const row = agentRow(this.#town.ledger.views, id);
       if (row && row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
     }
-    for (const id of silent) {
+    for (const [id] of silent) {
       const row = agentRow(this.#town.ledger.views, id);
       if (!row || row.status === "offline") this.#silent.delete(id);
     }
@@ -342,7 +347,6 @@ export class Registry {
     if (!plan || this.#closed) return;
     const panes = panesOf(world, plan.town);
     const housed = new Map(housedAgents(ledger.views).map((row) => [row.id, row]));
-    const events: Event[] = [];
     const unheardOf: PlacedAgent[] = [];
     for (const placed of agentsOf(plan.sessions)) {
       const { agent, session, slot } = placed;
@@ -354,12 +358,10 @@ export class Registry {
         else unheardOf.push(placed);
       } else if (row?.session === session.id && this.statusOf(row) !== "offline") {
         this.noteOffline(row.id);
-        events.push(
-          statusEvent(row, "offline", pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run"),
-        );
+        this.#silent.set(row.id, pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run");
       }
     }
-    this.#append(() => events, events.length, "what tmux showed of agents");
+    void this.settle();
     this.#append(
       (views) => unheardOf.flatMap((placed) => this.#found(views, placed)),
       unheardOf.length,
@@ -402,9 +404,9 @@ export class Registry {
     if (this.statusOf(row) !== "offline") {
       return seen ?? `registered by ${row.registeredBy}, last seen ${rfc3339(this.#lastSeenMs(row))}`;
     }
-    if (row.status === "offline" && row.statusBy !== COORDINATOR) return `${row.statusBy} said so`;
-    if (row.status === "offline" && !row.because.startsWith("no sign of life")) return row.because;
-    return `no sign of life since ${rfc3339(this.#lastSeenMs(row))}`;
+    const because =
+      this.#silent.get(row.id) ?? (row.statusBy === COORDINATOR ? row.because : `${row.statusBy} said so`);
+    return because.startsWith(SILENCE) ? `${SILENCE} since ${rfc3339(this.#lastSeenMs(row))}` : because;
   }
 
   #save(): void {

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Event } from "../protocol/event.ts";
 import type { AgentInfo } from "../protocol/registry.ts";
 import { ANN, agent, Clock, openFloor, planAgent, planOf, worldOf } from "./registry.fixture.ts";
 
@@ -246,6 +247,24 @@ test("after a restart nobody is offline because the coordinator was away; what w
   expect(floor.registry.present()).toEqual(["a"]);
   clock.pass(2);
   expect(floor.registry.present()).toEqual([]);
+});
+
+test("an agent moved in from elsewhere keeps its own start, and is there only until its lease ends", async () => {
+  const { data } = floor.registry.housed(planAgent("old"), "spx", 1) as Extract<Event, { type: "agent.registered" }>;
+  const startedAtMs = clock.ms - 5_000_000;
+  clock.pass(301);
+  await floor.ledger.write({
+    actor: "person:ann",
+    decide: () => ({
+      events: [{ type: "agent.registered", data: { ...data, session: null, startedAtMs } }],
+      result: null,
+    }),
+  });
+  expect(floor.registry.info("old")).toMatchObject({
+    started_at: new Date(startedAtMs).toISOString(),
+    status: "offline",
+    epoch: 1,
+  });
 });
 
 test("S4-90: a live id is refused, naming its holder; offline, its next registration is a new epoch and ends the old credential", async () => {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
-import type { Event } from "../protocol/event.ts";
+import type { Event, StoredEvent } from "../protocol/event.ts";
 import { agentsOf, type PlacedAgent, type Plan, type PlanAgent } from "../protocol/plan.ts";
 import { type AgentInfo, type AgentStatus, LEASE_S } from "../protocol/registry.ts";
 import { owner } from "./credentials.ts";
@@ -12,7 +12,7 @@ import {
   type AgentRow,
   agentIdsFrom,
   agentRow,
-  agentsPage,
+  capableAgents,
   type GroupKind,
   groupsOf,
   housedAgents,
@@ -34,6 +34,12 @@ const SWEEP_EVERY_MS = 1_000;
 
 /** A crash loses at most this much of what was last seen of agents; leases count from the start anyway. */
 const SAVE_EVERY_MS = 30_000;
+
+/** Agents whose status is written in one turn; the rest follow in the next, and others get theirs in between. */
+const WRITE_LIMIT = 500;
+
+/** Of those who can do something, the best so many are described. */
+const CANDIDATES = 100;
 
 /** Better to give work to an earlier one. */
 const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working", "offline"];
@@ -71,6 +77,7 @@ export class Registry {
   /** Seen again, and still offline in the log; with what was seen. */
   readonly #reviving = new Map<string, string>();
   readonly #timers: NodeJS.Timeout[];
+  readonly #leave: () => void;
   #settling: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -78,6 +85,7 @@ export class Registry {
     this.#town = town;
     this.#signs = new Signs(join(town.cradle.stateFolder, "presence.json"), town.now());
     for (const { id, leaseS } of presentAgents(town.ledger.views)) this.#signs.await(id, leaseS * 1000);
+    this.#leave = town.ledger.tail((entry) => this.#follow(entry));
     let plan: Plan | null = town.plan;
     town.on("world", (world) => this.#lookedAt(world));
     town.on("plan", (next) => {
@@ -156,11 +164,14 @@ export class Registry {
 
   /** Present agents that have all of these, the best to give work to first: idle, active, waiting, working; then least unread. */
   withCapabilities(capabilities: string[]): AgentInfo[] {
-    this.#hear();
-    return agentsPage(this.#town.ledger.views, WORK_ORDER, { capabilities }, "", Number.MAX_SAFE_INTEGER)
-      .filter((row) => this.statusOf(row) !== "offline")
-      .map((row) => this.describe(row))
-      .sort((a, b) => WORK_ORDER.indexOf(a.status) - WORK_ORDER.indexOf(b.status) || a.unread - b.unread);
+    const { views } = this.#town.ledger;
+    return capableAgents(views, capabilities)
+      .map((id) => this.row(id))
+      .map((row) => ({ row, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: unreadCount(views, row.id) }))
+      .filter(({ row }) => this.statusOf(row) !== "offline")
+      .sort((a, b) => a.rank - b.rank || a.unread - b.unread)
+      .slice(0, CANDIDATES)
+      .map(({ row }) => this.describe(row));
   }
 
   /** Members of a group or topic at this moment, those of the plan included; null when there is no such group. */
@@ -199,7 +210,7 @@ export class Registry {
     this.#signs.note(id, this.#town.now(), what);
     this.#silent.delete(id);
     if (row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
-    else if (row.statusBy === COORDINATOR && !this.#reviving.has(id)) {
+    else if (mayReturn(row) && !this.#reviving.has(id)) {
       this.#reviving.set(id, what);
       void this.settle();
     }
@@ -252,40 +263,49 @@ export class Registry {
     return this.#settling;
   }
 
-  /** From a registration on, the agent is there and its lease runs. */
-  noteRegistered(id: string, leaseS: number, what: string): void {
-    this.#silent.delete(id);
-    this.#reviving.delete(id);
-    this.#signs.note(id, this.#town.now(), what);
-    this.#signs.await(id, leaseS * 1000);
-  }
-
-  /** It said itself that it is offline, or somebody did for it. */
-  noteOffline(id: string): void {
-    this.#silent.delete(id);
-    this.#reviving.delete(id);
-    this.#signs.release(id);
-  }
-
-  noteGone(id: string): void {
-    this.noteOffline(id);
-    this.#signs.forget(id);
-  }
-
   /**
    * The registration of an agent whose pane is about to be started, one epoch above its last; to be appended before the
    * start, together with its credential, so that its first call already comes from a registered agent.
    */
   housed(agent: PlanAgent, session: string, sessionEpoch: number): Event {
     const epoch = Math.max(this.epochOf(agent.id) + 1, sessionEpoch);
-    this.noteRegistered(agent.id, LEASE_S, `its pane was started, run ${epoch}`);
     return registrationOf(agent, session, epoch);
   }
 
   close(): void {
     this.#closed = true;
+    this.#leave();
     for (const timer of this.#timers) clearInterval(timer);
     this.#save();
+  }
+
+  /** What is remembered of an agent follows what the log says of it, whoever wrote that. */
+  #follow({ event, actor }: StoredEvent): void {
+    if (event.type === "agent.registered") {
+      const { agent, leaseS, session, startedAtMs, status } = event.data;
+      const what = session === null ? `registered by ${actor}` : "its pane was started";
+      // Moved in from elsewhere it has not been seen here.
+      if (startedAtMs === null) this.#signs.note(agent, this.#town.now(), what);
+      this.#settled(agent, status, leaseS);
+    } else if (event.type === "agent.status") {
+      const { agent, status, because } = event.data;
+      const row = agentRow(this.#town.ledger.views, agent);
+      if (!row) return;
+      const said = actor === `agent:${agent}` ? "its own call" : because;
+      if (actor !== COORDINATOR && status !== "offline") this.#signs.note(agent, this.#town.now(), said);
+      this.#settled(agent, status, row.leaseS);
+    } else if (event.type === "agent.unregistered") {
+      this.#settled(event.data.agent, "offline", 0);
+      this.#signs.forget(event.data.agent);
+    }
+  }
+
+  /** The log says the status. */
+  #settled(id: string, status: AgentStatus, leaseS: number): void {
+    this.#silent.delete(id);
+    this.#reviving.delete(id);
+    if (status === "offline") this.#signs.release(id);
+    else this.#signs.await(id, leaseS * 1000);
   }
 
   /** Takes notice of leases that have ended by now. */
@@ -301,27 +321,23 @@ export class Registry {
   }
 
   async #write(): Promise<void> {
-    const silent = [...this.#silent];
-    const reviving = [...this.#reviving];
+    const silent = [...this.#silent].slice(0, WRITE_LIMIT);
+    const reviving = [...this.#reviving].slice(0, WRITE_LIMIT);
     if (this.#closed || silent.length + reviving.length === 0) return;
     try {
       await this.#town.ledger.write({
         actor: COORDINATOR,
         decide: (views) => {
           const gone = silent
-            .flatMap(([id, because]) => {
-              const row = agentRow(views, id);
-              return row && this.#silent.has(id) ? [{ row, because }] : [];
-            })
-            .filter(({ row }) => row.status !== "offline")
-            .map(({ row, because }) => statusEvent(row, "offline", because));
+            .map(([id, because]) => ({ row: this.#silent.has(id) ? agentRow(views, id) : null, because }))
+            .flatMap(({ row, because }) =>
+              row && row.status !== "offline" ? statusEvent(row, "offline", because) : [],
+            );
           const back = reviving
-            .flatMap(([id, what]) => {
-              const row = agentRow(views, id);
-              return row && this.#reviving.has(id) ? [{ row, what }] : [];
-            })
-            .filter(({ row }) => row.status === "offline" && row.statusBy === COORDINATOR)
-            .map(({ row, what }) => statusEvent(row, "active", `seen again: ${what}`));
+            .map(([id, what]) => ({ row: this.#reviving.has(id) ? agentRow(views, id) : null, what }))
+            .flatMap(({ row, what }) =>
+              row && mayReturn(row) ? statusEvent(row, "active", `seen again: ${what}`) : [],
+            );
           return { events: [...gone, ...back], result: null };
         },
       });
@@ -330,15 +346,10 @@ export class Registry {
       this.#town.log.warn({ err: error }, "the status of silent agents cannot be written");
       return;
     }
-    for (const [id] of reviving) {
-      this.#reviving.delete(id);
-      const row = agentRow(this.#town.ledger.views, id);
-      if (row && row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
-    }
-    for (const [id] of silent) {
-      const row = agentRow(this.#town.ledger.views, id);
-      if (!row || row.status === "offline") this.#silent.delete(id);
-    }
+    // Those without an event, because the log said so already.
+    for (const [id] of silent) this.#silent.delete(id);
+    for (const [id] of reviving) this.#reviving.delete(id);
+    await this.#write();
   }
 
   /** Agents of the plan are there while the processes of their panes are. What is started or stopped right now is no news. */
@@ -357,7 +368,7 @@ export class Registry {
         if (row) this.seen(agent.id, `pane ${pane.id} lives, pid ${pane.pid}`);
         else unheardOf.push(placed);
       } else if (row?.session === session.id && this.statusOf(row) !== "offline") {
-        this.noteOffline(row.id);
+        this.#signs.release(row.id);
         this.#silent.set(row.id, pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run");
       }
     }
@@ -444,6 +455,11 @@ function registrationOf(agent: PlanAgent, session: string, epoch: number): Regis
 
 function factsOf(agent: PlanAgent, session: string): string {
   return JSON.stringify([agent.type, agent.user, agent.capabilities, session]);
+}
+
+/** Offline by silence or by the end of its pane: a sign of life ends that. Who said so itself stays so until it pings. */
+function mayReturn(row: AgentRow): boolean {
+  return row.status === "offline" && row.statusBy === COORDINATOR;
 }
 
 function statusEvent(row: AgentRow, status: AgentStatus, because: string): Event {

@@ -166,6 +166,8 @@ test("agents of the floor plan are registered with their start, live with their 
   const ended = await until(async () => (await roll(ann)).d1?.epoch === 2 && (await roll(ann)).d1, "its next run");
   expect(ended).toMatchObject({ status: "active", session: "desk" });
   expect(await code(mine.call("agent.ping", {}))).toBe("STALE_EPOCH");
+  const handed = readFileSync(join(town.stateFolder, "tokens", tokenName("agent_d1")), "utf8");
+  expect((await (await dial(handed)).call("agent.ping", {})).agent).toMatchObject({ session_id: "d1", epoch: 2 });
   const events = await logged(ann);
   expect(
     events.filter((event) => event.type === "agent.status" && event.agent === "d1" && event.status === "offline"),

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
-import type { PaneFace, Plan, PlanPane, PlanSession, PlanWindow } from "../protocol/plan.ts";
+import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../protocol/plan.ts";
 import type { Credentials } from "./credentials.ts";
 import type { PaneBirth, SessionBirth } from "./tmux/port.ts";
 
@@ -20,6 +20,8 @@ export interface Cradle {
   credentials: Credentials;
   /** The layout a person last gave a window of their view, or null. */
   keptLayout(session: string, window: string): string | null;
+  /** The registration of an agent whose pane is about to start, in this epoch of its session. */
+  housed(agent: PlanAgent, session: string, epoch: number): Event;
 }
 
 export interface Prepared {
@@ -100,7 +102,7 @@ function paneBirth(
   let tokenFile = sharedTokenFile;
   if (pane.agent) {
     const issued = cradle.credentials.issue(`agent:${pane.agent.id}`, "agent", session.id, epoch);
-    events.push(issued.event);
+    events.push(issued.event, cradle.housed(pane.agent, session.id, epoch));
     tokenFile = issued.tokenFile;
   }
   const near = roomsNear(session, window);

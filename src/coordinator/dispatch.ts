@@ -1,7 +1,9 @@
+import { hash } from "node:crypto";
 import type { z } from "zod";
 import { CATALOGUE } from "../protocol/catalogue.ts";
 import { BosunError } from "../protocol/error.ts";
 import { type Operation, ROLES, type Role } from "../protocol/operation.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** Who is calling, from the credential alone; nothing in a request can change it. */
 export interface Actor {
@@ -13,6 +15,10 @@ export interface Actor {
   role: Role;
   /** Plan id of the session the credential was given to, or null. */
   session: string | null;
+  /** Run the credential belongs to: of an agent its registration, else of the session; 0 for people. */
+  epoch: number;
+  /** The person who speaks as this agent: `person:steve`. Absent when it speaks for itself. */
+  via?: string;
 }
 
 /** What a handler gets besides its input. */
@@ -20,7 +26,15 @@ export interface Call {
   actor: Actor;
   /** Idempotency key of the request. */
   key: string | undefined;
+  /** Of operation and input, for the same key with another request; absent without a key. */
+  digest?: string;
   stream: Stream;
+}
+
+/** Key and digest of a call as a command of the ledger takes them. */
+export function once(call: Call): { key?: string; digest?: string } {
+  if (call.key === undefined) return {};
+  return call.digest === undefined ? { key: call.key } : { key: call.key, digest: call.digest };
 }
 
 /** The caller's end of a streaming operation. Events pushed before the answer is given are sent after it. */
@@ -47,6 +61,14 @@ type AnyHandler = (input: unknown, call: Call) => unknown;
  */
 export class Dispatch {
   readonly #handlers = new Map<string, AnyHandler>();
+  readonly #refusals: Refusals | null;
+  /** Hears of every call whose credential counts, before it is handled. */
+  onCall: (actor: Actor, operation: string) => void = () => {};
+
+  /** `refusals` writes down who tried what they may not. */
+  constructor(refusals: Refusals | null = null) {
+    this.#refusals = refusals;
+  }
 
   handle<O extends Operation>(operation: O, handler: Handler<O>): void {
     this.#handlers.set(operation.name, handler as AnyHandler);
@@ -59,19 +81,38 @@ export class Dispatch {
 
   /**
    * As `call`, for a door: `who` gives the actor, or throws why there is none. Asked at every request, because a credential
-   * may have been revoked since the last one.
+   * may have been revoked since the last one. Refusals are in the log before the caller hears of them.
    */
-  async enter(who: () => Actor, name: string, input: unknown, call: Omit<Call, "actor">): Promise<unknown> {
-    return this.call(name, input, { ...call, actor: who() });
+  async enter(who: () => Actor, name: string, input: unknown, call: Omit<Call, "actor" | "digest">): Promise<unknown> {
+    let actor: Actor | null = null;
+    try {
+      actor = who();
+      return await this.call(name, input, { ...call, actor });
+    } catch (thrown) {
+      await this.#refusals?.note(actor?.name ?? null, name, thrown);
+      throw thrown;
+    }
   }
 
   async call(name: string, input: unknown, call: Call): Promise<unknown> {
     const operation = CATALOGUE.get(name);
     const handler = this.#handlers.get(name);
+    this.onCall(call.actor, name);
     if (!operation || !handler) throw unknownOperation(name);
     permit(operation, call.actor);
-    return handler(checked(operation, input), call);
+    const asked = checked(operation, input);
+    return handler(asked, call.key === undefined ? call : { ...call, digest: digestOf(name, asked) });
   }
+}
+
+/** The same for inputs that say the same: the order of fields does not count. */
+function digestOf(operation: string, input: unknown): string {
+  return hash("sha256", `${operation} ${JSON.stringify(input, sortedFields)}`).slice(0, 32);
+}
+
+function sortedFields(_field: string, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function permit(operation: Operation, actor: Actor): void {

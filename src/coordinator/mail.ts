@@ -3,7 +3,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { MAX_BODY_BYTES, messageAck, messageInbox, messageSend } from "../protocol/message.ts";
 import { agentsOf } from "../protocol/plan.ts";
-import type { Actor, Dispatch } from "./dispatch.ts";
+import { type Actor, type Dispatch, once } from "./dispatch.ts";
 import { deliveryOf, inbox, messageRow } from "./messages/projection.ts";
 import { isEnrolled } from "./sessions/projection.ts";
 import type { Town } from "./town.ts";
@@ -24,7 +24,7 @@ export function registerMail(dispatch: Dispatch, town: Town): void {
     );
     const { result, position, duplicate } = await town.ledger.write({
       actor: call.actor.name,
-      ...(call.key === undefined ? {} : { key: call.key }),
+      ...once(call),
       decide: (views) => {
         const id = randomUUID();
         const before = input.inReplyTo === undefined ? null : messageRow(views, input.inReplyTo);

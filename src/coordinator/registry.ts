@@ -1,56 +1,466 @@
-import type { AgentInfo } from "../protocol/registry.ts";
-import type { Dispatch } from "./dispatch.ts";
-import type { Town } from "./town.ts";
+import { join } from "node:path";
+import { BosunError } from "../protocol/error.ts";
+import type { Event } from "../protocol/event.ts";
+import { agentsOf, type PlacedAgent, type Plan, type PlanAgent } from "../protocol/plan.ts";
+import { type AgentInfo, type AgentStatus, LEASE_S } from "../protocol/registry.ts";
+import { owner } from "./credentials.ts";
+import type { Actor } from "./dispatch.ts";
+import type { Ledger } from "./log/ledger.ts";
+import { unreadCount } from "./messages/projection.ts";
+import { declaredPanes } from "./plan/diff.ts";
+import {
+  type AgentRow,
+  agentIdsFrom,
+  agentRow,
+  agentsPage,
+  type GroupKind,
+  groupsOf,
+  housedAgents,
+  lastEpoch,
+  membersOf,
+  presentAgents,
+} from "./registry/projection.ts";
+import { Signs } from "./registry/signs.ts";
+import { isEnrolled, sessionRow } from "./sessions/projection.ts";
+import type { TmuxPane, World } from "./tmux/port.ts";
+
+const COORDINATOR = "coordinator";
+
+/** How often silence is looked for; whoever asks in between is told exactly all the same. */
+const SWEEP_EVERY_MS = 1_000;
+
+/** A crash loses at most this much of what was last seen of agents; leases count from the start anyway. */
+const SAVE_EVERY_MS = 30_000;
+
+/** Better to give work to an earlier one. */
+const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working", "offline"];
+
+/** Other agents shown to somebody who mistyped a name. */
+const NEAR = 5;
+
+/** What the registry needs of its town. */
+export interface Floor {
+  readonly ledger: Ledger;
+  readonly cradle: { readonly stateFolder: string };
+  readonly log: { warn(detail: object, message: string): void };
+  readonly now: () => number;
+  /** The plan in force, or null. */
+  readonly plan: Plan | null;
+  /** Why the last look at tmux failed, or null. */
+  readonly blind: string | null;
+  /** Sessions being started or stopped right now. */
+  readonly busy: ReadonlySet<string>;
+  on(event: "world", listener: (world: World | null) => void): unknown;
+  on(event: "plan", listener: (plan: Plan) => void): unknown;
+}
 
 /**
  * Who is there. Facts come from the log, signs of life from memory: pings, calls of the agents themselves, panes seen alive.
+ *
+ * A status in the log lags behind the clock by the time a write takes. What is read here never does: who has just fallen
+ * silent reads as offline, who has just called reads as active, and the event follows.
  */
 export class Registry {
-  readonly #town: Town;
+  readonly #town: Floor;
+  readonly #signs: Signs;
+  /** Overdue, and not yet offline in the log. */
+  readonly #silent = new Set<string>();
+  /** Seen again, and still offline in the log; with what was seen. */
+  readonly #reviving = new Map<string, string>();
+  readonly #timers: NodeJS.Timeout[];
+  #settling: Promise<void> = Promise.resolve();
+  #closed = false;
 
-  constructor(town: Town) {
+  constructor(town: Floor) {
     this.#town = town;
+    this.#signs = new Signs(join(town.cradle.stateFolder, "presence.json"), town.now());
+    for (const { id, leaseS } of presentAgents(town.ledger.views)) this.#signs.await(id, leaseS * 1000);
+    let plan: Plan | null = town.plan;
+    town.on("world", (world) => this.#lookedAt(world));
+    town.on("plan", (next) => {
+      if (plan) this.#followPlan(plan, next);
+      plan = next;
+    });
+    this.#timers = [
+      setInterval(() => void this.settle(), SWEEP_EVERY_MS),
+      setInterval(() => this.#save(), SAVE_EVERY_MS),
+    ];
+    for (const timer of this.#timers) timer.unref();
   }
 
-  /** Registered, declared in the plan, or a user of the plan: mail to it has somebody to read it. */
-  known(_id: string): boolean {
-    return this.#town.plan !== null;
+  /** Registered, declared in the plan, or a person of the town: mail to it has somebody to read it. */
+  known(id: string): boolean {
+    const { views } = this.#town.ledger;
+    return agentRow(views, id) !== null || this.reserved(id) !== null || isEnrolled(views, id);
+  }
+
+  /** What of the plan has this id, in words, or null: such an id is nobody's to register. */
+  reserved(id: string): string | null {
+    const { plan } = this.#town;
+    if (this.declared(id)) return "an agent of the floor plan";
+    if (plan?.users.some((user) => user.id === id)) return "a user of the floor plan";
+    if (plan?.sessions.some((session) => session.id === id)) return "a session of the floor plan";
+    if (id === owner().id) return "the person who owns this town";
+    return id === COORDINATOR ? "the coordinator itself" : null;
+  }
+
+  /** An agent of the plan and its place, or null. */
+  declared(id: string): PlacedAgent | null {
+    return agentsOf(this.#town.plan?.sessions ?? []).find((placed) => placed.agent.id === id) ?? null;
   }
 
   /** Null when nobody is registered under this id. */
-  info(_id: string): AgentInfo | null {
-    return null;
+  info(id: string): AgentInfo | null {
+    this.#hear();
+    const row = agentRow(this.#town.ledger.views, id);
+    return row ? this.describe(row) : null;
+  }
+
+  /** Throws UNKNOWN_AGENT with names near to it. */
+  row(id: string): AgentRow {
+    const row = agentRow(this.#town.ledger.views, id);
+    if (!row) throw this.unknown(id);
+    return row;
+  }
+
+  unknown(id: string): BosunError {
+    const near = this.near(id);
+    return new BosunError({
+      code: "UNKNOWN_AGENT",
+      what: `nobody is registered as "${id}"`,
+      ...(near.length > 0 ? { why: `near it: ${near.join(", ")}` } : {}),
+      fix: "bosun list --all   shows who is registered; bosun register ID NAME TYPE adds one",
+    });
+  }
+
+  /** Ids that begin alike, registered or declared; a few. */
+  near(id: string): string[] {
+    const begin = id.slice(0, 3);
+    const declared = agentsOf(this.#town.plan?.sessions ?? []).map((placed) => placed.agent.id);
+    const users = (this.#town.plan?.users ?? []).map((user) => user.id);
+    const named = [...declared, ...users].filter((known) => known.startsWith(begin));
+    return [...new Set([...agentIdsFrom(this.#town.ledger.views, begin, NEAR), ...named])].slice(0, NEAR);
   }
 
   /** Ids of all agents that are registered and not offline. */
   present(): string[] {
-    return [];
+    this.#hear();
+    const ids = presentAgents(this.#town.ledger.views)
+      .map((row) => row.id)
+      .filter((id) => !this.#silent.has(id));
+    return this.#reviving.size === 0 ? ids : [...new Set([...ids, ...this.#reviving.keys()])].sort();
   }
 
   /** Present agents that have all of these, the best to give work to first: idle, active, waiting, working; then least unread. */
-  withCapabilities(_capabilities: string[]): AgentInfo[] {
-    return [];
+  withCapabilities(capabilities: string[]): AgentInfo[] {
+    this.#hear();
+    return agentsPage(this.#town.ledger.views, WORK_ORDER, { capabilities }, "", Number.MAX_SAFE_INTEGER)
+      .filter((row) => this.statusOf(row) !== "offline")
+      .map((row) => this.describe(row))
+      .sort((a, b) => WORK_ORDER.indexOf(a.status) - WORK_ORDER.indexOf(b.status) || a.unread - b.unread);
   }
 
   /** Members of a group or topic at this moment, those of the plan included; null when there is no such group. */
-  members(_kind: "group" | "topic", _name: string): string[] | null {
-    return null;
+  members(kind: "group" | "topic", name: string): string[] | null {
+    const declared = this.declaredMembers(kind, name);
+    const joined = membersOf(this.#town.ledger.views, kind, name);
+    if (!declared && joined.length === 0) return null;
+    return [...new Set([...(declared ?? []), ...joined])].sort();
+  }
+
+  /** By the floor plan; null when it has no such group. */
+  declaredMembers(kind: GroupKind, name: string): string[] | null {
+    const groups = this.#town.plan?.groups ?? {};
+    return kind === "group" && Object.hasOwn(groups, name) ? groups[name]! : null;
   }
 
   /** 0 for somebody who was never registered. */
-  epochOf(_id: string): number {
-    return 0;
+  epochOf(id: string): number {
+    return lastEpoch(this.#town.ledger.views, id)?.epoch ?? 0;
   }
 
   /** `alive` null: nobody can tell. */
-  alive(_id: string): { alive: boolean | null; evidence: string; seenMs: number | null } {
-    return { alive: null, evidence: "nobody has seen it", seenMs: null };
+  alive(id: string): { alive: boolean | null; evidence: string; seenMs: number | null } {
+    this.#hear();
+    const row = agentRow(this.#town.ledger.views, id);
+    if (!row) return { alive: null, evidence: "nobody has registered it", seenMs: null };
+    const seenMs = Math.max(0, this.#town.now() - this.#lastSeenMs(row));
+    return { alive: this.statusOf(row) !== "offline", evidence: this.#evidence(row), seenMs };
   }
 
-  /** It called, or was seen: counts as a sign of life. */
-  seen(_id: string): void {}
+  /** It called, or was seen: counts as a sign of life. `what` is one line that says which. */
+  seen(id: string, what = "its own call"): void {
+    const row = agentRow(this.#town.ledger.views, id);
+    if (!row) return;
+    this.#hear();
+    this.#signs.note(id, this.#town.now(), what);
+    this.#silent.delete(id);
+    if (row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
+    else if (row.statusBy === COORDINATOR && !this.#reviving.has(id)) {
+      this.#reviving.set(id, what);
+      void this.settle();
+    }
+  }
 
-  register(_dispatch: Dispatch): void {}
+  /** Somebody's credential counted. A ping tells what the agent was before, so it counts itself. */
+  called(actor: Actor, operation: string): void {
+    if (actor.kind !== "agent" || operation === "agent.ping") return;
+    this.seen(actor.id, actor.via === undefined ? "its own call" : `a call of ${actor.via} as it`);
+  }
 
-  close(): void {}
+  /** What it is at this moment, whatever the log has heard so far. */
+  statusOf(row: AgentRow): AgentStatus {
+    if (this.#silent.has(row.id)) return "offline";
+    return this.#reviving.has(row.id) ? "active" : row.status;
+  }
+
+  describe(row: AgentRow): AgentInfo {
+    const status = this.statusOf(row);
+    const declared = Object.entries(this.#town.plan?.groups ?? {}).filter(([, members]) => members.includes(row.id));
+    const joined = groupsOf(this.#town.ledger.views, row.id);
+    return {
+      session_id: row.id,
+      agent_name: row.name,
+      agent_type: row.type,
+      status,
+      started_at: rfc3339(row.startedAtMs),
+      last_ping: rfc3339(this.#lastSeenMs(row)),
+      human_user: row.user,
+      location: row.location,
+      capabilities: row.capabilities,
+      current_task: row.task,
+      metadata: row.metadata as AgentInfo["metadata"],
+      groups: [...new Set([...declared.map(([name]) => name), ...joined])].sort(),
+      epoch: row.epoch,
+      lease_s: row.leaseS,
+      session: row.session,
+      since: rfc3339(status === row.status ? row.sinceMs : this.#lastSeenMs(row)),
+      evidence: this.#evidence(row),
+      unread: unreadCount(this.#town.ledger.views, row.id),
+    };
+  }
+
+  /** Reads from now on show in the log, too, what the clock says: who fell silent, who came back. Never rejects. */
+  settle(): Promise<void> {
+    this.#hear();
+    if (this.#silent.size + this.#reviving.size === 0) return this.#settling;
+    this.#settling = this.#settling.then(() => this.#write());
+    return this.#settling;
+  }
+
+  /** From a registration on, the agent is there and its lease runs. */
+  noteRegistered(id: string, leaseS: number, what: string): void {
+    this.#silent.delete(id);
+    this.#reviving.delete(id);
+    this.#signs.note(id, this.#town.now(), what);
+    this.#signs.await(id, leaseS * 1000);
+  }
+
+  /** It said itself that it is offline, or somebody did for it. */
+  noteOffline(id: string): void {
+    this.#silent.delete(id);
+    this.#reviving.delete(id);
+    this.#signs.release(id);
+  }
+
+  noteGone(id: string): void {
+    this.noteOffline(id);
+    this.#signs.forget(id);
+  }
+
+  /**
+   * The registration of an agent whose pane is about to be started, one epoch above its last; to be appended before the
+   * start, together with its credential, so that its first call already comes from a registered agent.
+   */
+  housed(agent: PlanAgent, session: string, sessionEpoch: number): Event {
+    const epoch = Math.max(this.epochOf(agent.id) + 1, sessionEpoch);
+    this.noteRegistered(agent.id, LEASE_S, `its pane was started, run ${epoch}`);
+    return registrationOf(agent, session, epoch);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#save();
+  }
+
+  /** Takes notice of leases that have ended by now. */
+  #hear(): void {
+    for (const id of this.#signs.takeOverdue(this.#town.now())) {
+      const row = agentRow(this.#town.ledger.views, id);
+      if (!row || row.status === "offline") continue;
+      // While tmux cannot be asked, the silence of a pane of ours means nothing.
+      if (row.session !== null && this.#town.blind !== null && this.declared(id)) {
+        this.#signs.note(id, this.#town.now(), "tmux cannot be asked since");
+        this.#signs.await(id, row.leaseS * 1000);
+      } else this.#silent.add(id);
+    }
+  }
+
+  async #write(): Promise<void> {
+    const silent = [...this.#silent];
+    const reviving = [...this.#reviving];
+    if (this.#closed || silent.length + reviving.length === 0) return;
+    try {
+      await this.#town.ledger.write({
+        actor: COORDINATOR,
+        decide: (views) => {
+          const gone = silent
+            .filter((id) => this.#silent.has(id))
+            .flatMap((id) => agentRow(views, id) ?? [])
+            .filter((row) => row.status !== "offline")
+            .map((row) => statusEvent(row, "offline", `no sign of life for ${row.leaseS} s`));
+          const back = reviving
+            .flatMap(([id, what]) => {
+              const row = agentRow(views, id);
+              return row && this.#reviving.has(id) ? [{ row, what }] : [];
+            })
+            .filter(({ row }) => row.status === "offline" && row.statusBy === COORDINATOR)
+            .map(({ row, what }) => statusEvent(row, "active", `seen again: ${what}`));
+          return { events: [...gone, ...back], result: null };
+        },
+      });
+    } catch (error) {
+      // They stay as they are in memory; the next sweep tries again.
+      this.#town.log.warn({ err: error }, "the status of silent agents cannot be written");
+      return;
+    }
+    for (const [id] of reviving) {
+      this.#reviving.delete(id);
+      const row = agentRow(this.#town.ledger.views, id);
+      if (row && row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
+    }
+    for (const id of silent) {
+      const row = agentRow(this.#town.ledger.views, id);
+      if (!row || row.status === "offline") this.#silent.delete(id);
+    }
+  }
+
+  /** Agents of the plan are there while the processes of their panes are. What is started or stopped right now is no news. */
+  #lookedAt(world: World | null): void {
+    const { plan, busy, ledger } = this.#town;
+    if (!plan || this.#closed) return;
+    const panes = panesOf(world, plan.town);
+    const housed = new Map(housedAgents(ledger.views).map((row) => [row.id, row]));
+    const events: Event[] = [];
+    const unheardOf: PlacedAgent[] = [];
+    for (const placed of agentsOf(plan.sessions)) {
+      const { agent, session, slot } = placed;
+      if (busy.has(session.id)) continue;
+      const pane = panes.get(`${session.id} ${slot}`);
+      const row = housed.get(agent.id);
+      if (pane && !pane.dead) {
+        if (row) this.seen(agent.id, `pane ${pane.id} lives, pid ${pane.pid}`);
+        else unheardOf.push(placed);
+      } else if (row?.session === session.id && this.statusOf(row) !== "offline") {
+        this.noteOffline(row.id);
+        events.push(
+          statusEvent(row, "offline", pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run"),
+        );
+      }
+    }
+    this.#append(() => events, events.length, "what tmux showed of agents");
+    this.#append(
+      (views) => unheardOf.flatMap((placed) => this.#found(views, placed)),
+      unheardOf.length,
+      "found agents",
+    );
+  }
+
+  /** It was started before there was a registry; whoever else has the id lost it to the plan. */
+  #found(views: Ledger["views"], { agent, session }: PlacedAgent): Event[] {
+    if (agentRow(views, agent.id)?.session) return [];
+    return [this.housed(agent, session.id, sessionRow(views, session.id)?.epoch ?? 1)];
+  }
+
+  /** Another plan says other things of agents that run on: they are registered with them, in the same epoch. */
+  #followPlan(before: Plan, next: Plan): void {
+    const old = new Map(agentsOf(before.sessions).map(({ agent, session }) => [agent.id, factsOf(agent, session.id)]));
+    const events = agentsOf(next.sessions).flatMap(({ agent, session }): Event[] => {
+      const row = agentRow(this.#town.ledger.views, agent.id);
+      if (!row || row.session === null || old.get(agent.id) === factsOf(agent, session.id)) return [];
+      const registration = registrationOf(agent, session.id, row.epoch);
+      return [{ ...registration, data: { ...registration.data, status: row.status, task: row.task } }];
+    });
+    this.#append(() => events, events.length, "what another plan says of agents");
+  }
+
+  #append(decide: (views: Ledger["views"]) => Event[], expected: number, what: string): void {
+    if (expected === 0) return;
+    this.#town.ledger
+      .write({ actor: COORDINATOR, decide: (views) => ({ events: decide(views), result: null }) })
+      .catch((error: unknown) => this.#town.log.warn({ err: error }, `${what} cannot be written`));
+  }
+
+  #lastSeenMs(row: AgentRow): number {
+    return Math.max(this.#signs.last(row.id)?.atMs ?? 0, row.registeredAtMs);
+  }
+
+  #evidence(row: AgentRow): string {
+    const sign = this.#signs.last(row.id);
+    const seen = sign?.what ? `${sign.what}, ${ageOf(this.#town.now() - sign.atMs)}` : null;
+    if (this.statusOf(row) !== "offline") {
+      return seen ?? `registered by ${row.registeredBy}, last seen ${rfc3339(this.#lastSeenMs(row))}`;
+    }
+    if (row.status === "offline" && row.statusBy !== COORDINATOR) return `${row.statusBy} said so`;
+    if (row.status === "offline" && !row.because.startsWith("no sign of life")) return row.because;
+    return `no sign of life since ${rfc3339(this.#lastSeenMs(row))}`;
+  }
+
+  #save(): void {
+    try {
+      this.#signs.save();
+    } catch (error) {
+      this.#town.log.warn({ err: error }, "signs of life cannot be kept over a restart");
+    }
+  }
+}
+
+type Registered = Extract<Event, { type: "agent.registered" }>;
+
+function registrationOf(agent: PlanAgent, session: string, epoch: number): Registered {
+  return {
+    type: "agent.registered",
+    data: {
+      agent: agent.id,
+      name: agent.id,
+      agentType: agent.type,
+      user: agent.user,
+      capabilities: agent.capabilities,
+      location: null,
+      metadata: {},
+      groups: [],
+      task: null,
+      epoch,
+      leaseS: LEASE_S,
+      session,
+      status: "active",
+      startedAtMs: null,
+    },
+  };
+}
+
+function factsOf(agent: PlanAgent, session: string): string {
+  return JSON.stringify([agent.type, agent.user, agent.capabilities, session]);
+}
+
+function statusEvent(row: AgentRow, status: AgentStatus, because: string): Event {
+  return { type: "agent.status", data: { agent: row.id, epoch: row.epoch, status, because } };
+}
+
+/** Panes of this town's sessions, by session id and slot. */
+function panesOf(world: World | null, town: string): Map<string, TmuxPane> {
+  return new Map(
+    (world?.sessions ?? [])
+      .filter((session) => session.marks?.town === town)
+      .flatMap((session) => declaredPanes(session).map((pane) => [`${session.marks!.id} ${pane.slot}`, pane] as const)),
+  );
+}
+
+export function rfc3339(atMs: number): string {
+  return new Date(atMs).toISOString();
+}
+
+function ageOf(ms: number): string {
+  return ms < 1000 ? "just now" : `${Math.round(ms / 1000)} s ago`;
 }

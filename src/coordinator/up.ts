@@ -448,18 +448,20 @@ export async function respawnPane(
   const epoch = found.marks!.epoch;
   const ready = prepareRespawn(plan, session, slot, epoch, town.cradle);
   if (!ready) return;
-  await town.tmux.respawn(pane, ready.birth);
-  const agent = ready.birth.env.BOSUN_AGENT ?? null;
-  await town.ledger.write({
-    actor,
-    decide: () => ({
-      events: [
-        ...ready.events,
-        { type: "pane.respawned", data: { session: session.id, epoch, pane: slot, agent, because, attempt } },
-      ],
-      result: null,
-    }),
-  });
+  const append = (events: Event[]) => town.ledger.write({ actor, decide: () => ({ events, result: null }) });
+  // The new process may call at once: its credential is known before it runs. The pane that ended is no news meanwhile.
+  const mine = !town.busy.has(session.id);
+  town.busy.add(session.id);
+  try {
+    await append(ready.events);
+    await town.tmux.respawn(pane, ready.birth);
+    const agent = ready.birth.env.BOSUN_AGENT ?? null;
+    await append([
+      { type: "pane.respawned", data: { session: session.id, epoch, pane: slot, agent, because, attempt } },
+    ]);
+  } finally {
+    if (mine) town.busy.delete(session.id);
+  }
 }
 
 export function adoption(declared: PlanSession, found: TmuxSession, server: string, because: string): Event[] {

@@ -1,7 +1,7 @@
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
-import { agentsOf, type PlanSession } from "../protocol/plan.ts";
-import { agentEnrol, viewList, viewOpen, viewShare, viewUnshare } from "../protocol/view.ts";
+import type { PlanSession } from "../protocol/plan.ts";
+import { viewList, viewOpen, viewShare, viewUnshare } from "../protocol/view.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import { running } from "./look.ts";
 import { shareRows } from "./sessions/projection.ts";
@@ -108,27 +108,6 @@ export function registerViews(dispatch: Dispatch, town: Town, reconcile: Reconci
     });
     await town.look();
     return { removed: 1 };
-  });
-
-  dispatch.handle(agentEnrol, async (input, call) => {
-    if (call.actor.kind !== "person") {
-      throw new BosunError({
-        code: "REFUSED",
-        what: `${call.actor.id} may not enrol others`,
-        why: "only a person gives out names",
-      });
-    }
-    const taken = agentsOf(town.plan?.sessions ?? []).some((placed) => placed.agent.id === input.agent);
-    if (taken)
-      throw new BosunError({
-        code: "CONFLICT",
-        what: `${input.agent} is an agent of the floor plan`,
-        why: "its credential is in its own pane",
-        fix: "choose another name",
-      });
-    const issued = town.cradle.credentials.issue(`agent:${input.agent}`, "agent", null, 0);
-    await record(town, call.actor, issued.event);
-    return { agent: input.agent, tokenFile: issued.tokenFile, socket: town.cradle.socketPath };
   });
 }
 

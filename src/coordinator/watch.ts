@@ -197,7 +197,14 @@ export class Watch {
   }
 
   #bringBack(sessions: PlanSession[]): void {
-    const actor = { name: COORDINATOR, id: COORDINATOR, kind: "coordinator", role: "admin", session: null } as const;
+    const actor = {
+      name: COORDINATOR,
+      id: COORDINATOR,
+      kind: "coordinator",
+      role: "admin",
+      session: null,
+      epoch: 0,
+    } as const;
     this.#reconcile
       .up({ sessions: sessions.map((session) => session.id) }, actor, null)
       .catch((error: unknown) => this.#town.log.error({ err: error }, "bringing sessions back failed"));

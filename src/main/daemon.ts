@@ -10,6 +10,7 @@ import { type Cradle, writeShim } from "../coordinator/birth.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
 import { registerFigures } from "../coordinator/figures.ts";
+import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
@@ -20,7 +21,9 @@ import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerMoving } from "../coordinator/moving.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
-import { registryProjection } from "../coordinator/registry/projection.ts";
+import { Refusals } from "../coordinator/refusals.ts";
+import { registerAgents } from "../coordinator/registering.ts";
+import { agentRow, registryProjection } from "../coordinator/registry/projection.ts";
 import { Registry } from "../coordinator/registry.ts";
 import { registerRemember } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
@@ -84,7 +87,11 @@ async function main(): Promise<void> {
     projections: [sessionsProjection, registryProjection, messagesProjection, memoryProjection],
   });
   const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
-  const credentials = new Credentials(stateFolder, (hash) => credentialByHash(ledger.views, hash));
+  const credentials = new Credentials(
+    stateFolder,
+    (hash) => credentialByHash(ledger.views, hash),
+    (agent) => agentRow(ledger.views, agent)?.epoch ?? null,
+  );
   const socket = socketPath(home, name.name);
   ensureSocketFolder(dirname(socket));
   const tmuxSocket = tmuxSocketOf(values["tmux-socket"], first, name.name);
@@ -105,11 +112,13 @@ async function main(): Promise<void> {
     cli: { node: process.execPath, script: join(here, "bosun.js") },
     credentials,
     keptLayout: (session, window) => layoutOf(ledger.views, session, window),
+    housed: (agent, session, epoch) => town.registry.housed(agent, session, epoch),
   };
   writeShim(cradle);
   const version = (JSON.parse(readFileSync(join(here, "../package.json"), "utf8")) as { version: string }).version;
   const town = new Town({ name, cradle, ledger, rooms, tmux, log, version, now: Date.now });
-  const dispatch = new Dispatch();
+  const refusals = new Refusals(ledger, (err) => log.error({ err }, "a refusal cannot be written down"));
+  const dispatch = new Dispatch(refusals);
   const reconcile = new Reconcile(town);
   const watch = new Watch(town, reconcile);
   const hearing = new Hearing(town);
@@ -122,7 +131,9 @@ async function main(): Promise<void> {
   registerViews(dispatch, town, reconcile);
   const registry = new Registry(town);
   town.registry = registry;
-  registry.register(dispatch);
+  dispatch.onCall = (actor, operation) => registry.called(actor, operation);
+  registerAgents(dispatch, town);
+  registerGroups(dispatch, town);
   registerMail(dispatch, town);
   const closing = [
     registry,
@@ -135,7 +146,7 @@ async function main(): Promise<void> {
 
   const house: House = {
     dispatch,
-    identify: (introduction) => credentials.actorOf(introduction.token),
+    identify: (introduction) => credentials.identify(introduction),
     traffic: new Traffic(),
   };
   const door = new HttpDoor(
@@ -154,6 +165,7 @@ async function main(): Promise<void> {
       watch.stop();
       await Promise.all([server.close(), door.close()]);
       for (const each of closing) each.close();
+      await refusals.close();
       await ledger.write({
         actor: "coordinator",
         decide: () => ({

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Id } from "./id-schema.ts";
 import { defineOperation } from "./operation.ts";
 
 export const viewOpen = defineOperation({
@@ -63,6 +64,7 @@ export const agentEnrol = defineOperation({
   summary: "Give a program outside our sessions a name of its own: prints the file with its token",
   effect: "write",
   role: "operator",
-  input: z.strictObject({ agent: z.string() }),
+  input: z.strictObject({ agent: Id }),
   output: z.looseObject({ agent: z.string(), tokenFile: z.string(), socket: z.string() }),
+  errors: ["CONFLICT", "REFUSED"],
 });

@@ -21,6 +21,8 @@ export interface Command<T> {
   actor: string;
   /** Counts once per actor, also across restarts: a repeated key gives the first result again and writes nothing. */
   key?: string;
+  /** What was asked for, in short: the same key with another digest is refused (KeyReused). */
+  digest?: string;
   /**
    * Looks at the views, which show every earlier command, and says what shall be true and what to answer. Runs inside the
    * transaction: synchronous, reads only. Throwing refuses this command alone. `result` must survive JSON.
@@ -33,6 +35,18 @@ export interface Written<T> {
   /** Of the command's last event; the head when it had none. Every read from now on shows at least this much. */
   position: number;
   duplicate: boolean;
+}
+
+/** A key that counted once came again with another request. */
+export class KeyReused extends BosunError {
+  constructor(key: string) {
+    super({
+      code: "CONFLICT",
+      what: `the key "${key.slice(0, 80)}" has been used for another request`,
+      why: "a key names one request: the same again gets the first answer, another one would be lost without a word",
+      fix: "send it with a new key",
+    });
+  }
 }
 
 interface Waiting {
@@ -118,8 +132,9 @@ export class Ledger {
     this.#views = new Views(log, projections);
     this.#now = now;
     log.db.exec(`CREATE TABLE IF NOT EXISTS commands(
-      actor TEXT NOT NULL, key TEXT NOT NULL, result TEXT, position INTEGER NOT NULL, PRIMARY KEY (actor, key)
+      actor TEXT NOT NULL, key TEXT NOT NULL, result TEXT, position INTEGER NOT NULL, digest TEXT, PRIMARY KEY (actor, key)
     ) STRICT, WITHOUT ROWID`);
+    addDigest(log.db);
     this.#views.catchUp();
     this.#startMark();
   }
@@ -240,10 +255,15 @@ export class Ledger {
 
   #decideOne(command: Command<unknown>, added: StoredEvent[], start: Head): Written<unknown> {
     const db = this.#log.db;
-    const { actor, key } = command;
+    const { actor, key, digest } = command;
     if (key !== undefined) {
-      const first = statement(db, "SELECT result, position FROM commands WHERE actor = ? AND key = ?").get(actor, key);
+      const first = statement(db, "SELECT result, position, digest FROM commands WHERE actor = ? AND key = ?").get(
+        actor,
+        key,
+      );
       if (first) {
+        // Commands of before digests were kept have none, and count as the same.
+        if (digest !== undefined && first.digest !== null && first.digest !== digest) throw new KeyReused(key);
         const result = first.result === null ? undefined : JSON.parse(first.result as string);
         return { result, position: first.position as number, duplicate: true };
       }
@@ -259,7 +279,7 @@ export class Ledger {
     // A command that changed nothing is not remembered: repeating it does no harm, and it would cost an fsync.
     if (key !== undefined && events.length > 0) {
       const text = result === undefined ? null : JSON.stringify(result);
-      statement(db, "INSERT INTO commands VALUES (?, ?, ?, ?)").run(actor, key, text, head.position);
+      statement(db, "INSERT INTO commands VALUES (?, ?, ?, ?, ?)").run(actor, key, text, head.position, digest ?? null);
     }
     return { result, position: head.position, duplicate: false };
   }
@@ -273,4 +293,10 @@ export class Ledger {
     );
     throw this.#closed;
   }
+}
+
+/** A log of before digests were kept gets the column. */
+function addDigest(db: DatabaseSync): void {
+  const columns = db.prepare("SELECT name FROM pragma_table_info('commands')").all();
+  if (!columns.some((column) => column.name === "digest")) db.exec("ALTER TABLE commands ADD COLUMN digest TEXT");
 }

@@ -25,6 +25,7 @@ const identify = ({ token }: Introduction): Actor => {
     kind: "agent",
     role: token === "viewer" ? "viewer" : "agent",
     session: null,
+    epoch: 0,
   };
 };
 

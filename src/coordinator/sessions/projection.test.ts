@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Event, StoredEvent } from "../../protocol/event.ts";
 import {
   credentialByHash,
+  credentialInForce,
   credentialsOf,
   currentPlan,
   layoutOf,
@@ -87,7 +88,7 @@ test("what was stopped stays wanted stopped, whatever is seen of it afterwards",
 test("a credential of a run that has ended is stale, and a revoked one says why", () => {
   const issued = (hash: string, epoch: number, session: string | null): Event => ({
     type: "credential.issued",
-    data: { hash, actor: "agent:spx", role: "agent", session, epoch },
+    data: { hash, actor: `program:${session ?? "out"}`, role: "agent", session, epoch },
   });
   const db = after(
     issued("one", 1, "spx"),
@@ -111,6 +112,24 @@ test("a credential of a run that has ended is stale, and a revoked one says why"
     null,
     ["one", "two"],
   ]);
+});
+
+test("an agent has one credential: a newer one ends the older, in the same session and outside; a session's own go on", () => {
+  const issued = (hash: string, actor: string, session: string | null): Event => ({
+    type: "credential.issued",
+    data: { hash, actor, role: "agent", session, epoch: 1 },
+  });
+  const db = after(
+    issued("a1", "agent:ann", "spx"),
+    issued("b1", "agent:bob", null),
+    issued("p1", "program:spx", "spx"),
+    issued("a2", "agent:ann", "spx"),
+    issued("b2", "agent:bob", null),
+    issued("p2", "program:spx", "spx"),
+  );
+  const inForce = ["a1", "a2", "b1", "b2", "p1", "p2"].filter((hash) => credentialByHash(db, hash)!.revoked === null);
+  expect(inForce).toEqual(["a2", "b2", "p1", "p2"]);
+  expect([credentialInForce(db, "agent:ann"), credentialInForce(db, "agent:nobody")]).toEqual(["a2", null]);
 });
 
 test("layouts and shares are kept as last said", () => {

@@ -5,7 +5,7 @@ import { statement } from "../log/statement.ts";
 /** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
 export const sessionsProjection = defineProjection({
   name: "sessions",
-  revision: 1,
+  revision: 2,
   tables: ["sessions", "layouts", "shares", "credentials", "plan_revisions"],
   create: `
     CREATE TABLE sessions(
@@ -29,6 +29,7 @@ export const sessionsProjection = defineProjection({
       revoked TEXT, at_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX credentials_session ON credentials(session);
+    CREATE INDEX credentials_actor ON credentials(actor) WHERE revoked IS NULL;
     CREATE TABLE plan_revisions(
       revision INTEGER PRIMARY KEY, file TEXT NOT NULL, digest TEXT NOT NULL, text TEXT NOT NULL, about_json TEXT NOT NULL,
       by_actor TEXT NOT NULL, at_ms INTEGER NOT NULL
@@ -94,6 +95,13 @@ export const sessionsProjection = defineProjection({
       statement(db, "DELETE FROM shares WHERE source = ? AND window = ? AND view = ?").run(source, window, view);
     },
     "credential.issued": (db, { hash, actor, role, session, epoch }, { atMs }) => {
+      // An agent runs once: whoever still holds its older token belongs to a run that has ended. A session's programs and a
+      // person's panes share theirs, and go on with it until the session's next epoch.
+      if (actor.startsWith("agent:"))
+        statement(
+          db,
+          "UPDATE credentials SET revoked = 'it was started or registered again since' WHERE actor = ? AND revoked IS NULL",
+        ).run(actor);
       statement(db, "INSERT INTO credentials VALUES (?, ?, ?, ?, ?, NULL, ?)").run(
         hash,
         actor,
@@ -213,6 +221,12 @@ function toCredentialRow(row: Record<string, unknown>): CredentialRow {
 export function credentialByHash(db: DatabaseSync, hash: string): CredentialRow | null {
   const row = statement(db, `SELECT ${CREDENTIAL_COLUMNS} WHERE credentials.hash = ?`).get(hash);
   return row ? toCredentialRow(row) : null;
+}
+
+/** Hash of the credential in force of an actor that has one at a time, or null. */
+export function credentialInForce(db: DatabaseSync, actor: string): string | null {
+  const row = statement(db, "SELECT hash FROM credentials WHERE actor = ? AND revoked IS NULL").get(actor);
+  return row ? (row.hash as string) : null;
 }
 
 /** Credentials of a session that nobody revoked, stale ones included. */

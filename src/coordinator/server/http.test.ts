@@ -361,3 +361,33 @@ function found(document: unknown, reference: string): boolean {
     words.reduce<unknown>((at, word) => (at as Record<string, unknown> | undefined)?.[word], document) !== undefined
   );
 }
+
+test("S4-86: metrics tell of the town and of every request by operation, door and outcome", async () => {
+  await doors.ask("/v1/room.post", post("hi"));
+  await doors.ask("/v1/room.post", post("busy"));
+  const wire = connect(doors.path);
+  wire.write('{"id":1,"op":"room.list"}\n{"id":2,"op":"made.up"}\n{"id":3,"op":"event.list","in":{"follow":true}}\n');
+  for (let got = ""; got.split("\n").length < 4; ) got += (await once(wire, "data"))[0];
+  stream!.onClose(() => {});
+  const { text, headers } = await doors.ask("/metrics");
+  expect(headers["content-type"]).toMatch(/^text\/plain; version=0.0.4/);
+  for (const line of [
+    'bosun_agents{status="active",town="t"} 2',
+    'bosun_messages_total{type="ping",town="t"} 3',
+    'bosun_unread_messages{town="t"} 4',
+    'bosun_dead_letters{town="t"} 5',
+    'bosun_memory_values{type="fact",town="t"} 7',
+    'bosun_tmux_sessions{state="running",town="t"} 9',
+    'bosun_log_head{town="t"} 10',
+    'bosun_log_bytes{town="t"} 11',
+    'bosun_requests_total{door="http",operation="room.post",outcome="ok",town="t"} 1',
+    'bosun_requests_total{door="http",operation="room.post",outcome="OVER_QUOTA",town="t"} 1',
+    'bosun_requests_total{door="wire",operation="unknown",outcome="NOT_FOUND",town="t"} 1',
+    'bosun_request_seconds_bucket{le="+Inf",door="http",operation="room.post",town="t"} 2',
+    'bosun_request_seconds_count{door="wire",operation="room.list",town="t"} 1',
+  ]) {
+    expect(text.split("\n")).toContain(line);
+  }
+  expect(text).toMatch(/^nodejs_eventloop_lag_seconds\{town="t"\} [\d.e-]+$/m);
+  wire.destroy();
+});

@@ -11,6 +11,7 @@ import type { Actor } from "../dispatch.ts";
 import type { FaceParts, HttpFace, McpHandler } from "./face.ts";
 import { checkDoor, headerOf, queryOf, type Rules, whoSent } from "./gate.ts";
 import { HeldStream } from "./held-stream.ts";
+import { Metrics } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { HttpRefusal, problemOf } from "./problem.ts";
 import { inputFromQuery } from "./query.ts";
@@ -101,6 +102,7 @@ function refuseBytes(socket: Socket): void {
 
 function addRoutes(app: FastifyInstance, parts: FaceParts, rulesOf: RulesOf): void {
   const { house } = parts;
+  const metrics = new Metrics(parts.town, parts.gauges, house.traffic);
   const who: Who = (request) => whoSent(house, request.raw, rulesOf(request.raw.socket));
   /** Lets nobody in without a credential that counts; pages that are no operation ask for no more. */
   const admit = (request: FastifyRequest) =>
@@ -166,6 +168,10 @@ function addRoutes(app: FastifyInstance, parts: FaceParts, rulesOf: RulesOf): vo
   app.get("/openapi.json", async (request) => {
     await admit(request);
     return openApi(parts.version);
+  });
+  app.get("/metrics", async (request, reply) => {
+    await admit(request);
+    return reply.type("text/plain; version=0.0.4; charset=utf-8").send(await metrics.text());
   });
   app.get("/status.json", (request, reply) => answer(request, reply, hubBeacon, {}, parts, who));
   if (parts.mcp) addMcp(app, parts, parts.mcp, who, admit);

@@ -6,6 +6,7 @@ import { BosunError } from "../../protocol/error.ts";
 import { httpShow } from "../../protocol/hub.ts";
 import type { Introduction } from "../credentials.ts";
 import { type Actor, Dispatch } from "../dispatch.ts";
+import type { Gauges } from "../figures.ts";
 import type { HttpFace, McpHandler } from "./face.ts";
 import type { House } from "./house.ts";
 import { openHttp } from "./http.ts";
@@ -22,8 +23,21 @@ export function identify({ token, as }: Introduction): Actor {
   if (as !== undefined && token !== undefined) throw new BosunError({ code: "REFUSED", what: `not ${as}` });
   const id = as ?? (token === undefined ? "owner" : "deacon");
   const role = token === undefined ? "admin" : token === "view" ? "viewer" : "agent";
-  return { name: `agent:${id}`, id, kind: "agent", role, session: null };
+  return { name: `agent:${id}`, id, kind: "agent", role, session: null, epoch: 0 };
 }
+
+const GAUGES: Gauges = {
+  agents: { active: 2 },
+  messages: { ping: 3 },
+  unread: 4,
+  dead: 5,
+  openRequests: 6,
+  memory: { fact: 7 },
+  memoryKeys: 8,
+  sessions: { running: 9 },
+  logHead: 10,
+  logBytes: 11,
+};
 
 export interface Answered {
   status: number;
@@ -51,7 +65,7 @@ export class Doors {
   constructor(mcp?: McpHandler) {
     this.house.dispatch.handle(httpShow, () => ({ url: null, tokenFile: null }));
     this.door = new HttpDoor(
-      () => openHttp({ house: this.house, town: "t", version: "1", ...(mcp && { mcp }) }),
+      () => openHttp({ house: this.house, town: "t", version: "1", gauges: async () => GAUGES, ...(mcp && { mcp }) }),
       (error) => {
         throw error;
       },

@@ -96,6 +96,7 @@ test("bosun serve opens a port for those with the token, which outlives the coor
   await expect(http(tcp, "/healthz", undefined, bearer)).rejects.toThrow(/ECONNREFUSED/);
   expect(await town.json("serve", "--show")).toEqual({ url: null, tokenFile: null });
 
+  expect((await town.run(["serve", "--origin", "desk"])).code).toBe(2);
   const remote = await town.run(["serve", "--host", "0.0.0.0"]);
   expect([remote.code, remote.stderr]).toEqual([4, expect.stringContaining("unencrypted")]);
   const other = createServer().listen(0, "127.0.0.1");

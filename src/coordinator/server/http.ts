@@ -21,6 +21,9 @@ import { openWebSockets } from "./websocket.ts";
 /** Longer than the pause between two requests of somebody who works with it, shorter than proxies keep idle connections. */
 const KEEP_ALIVE_MS = 72_000;
 
+/** As for callers of the wire. */
+const LEAVE_MS = 200;
+
 /** The rules of the TCP connection a request came by, or null on the Unix socket. */
 type RulesOf = (socket: Socket) => Rules | null;
 
@@ -51,7 +54,7 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
     const { server, sockets: open } = tcp;
     tcp = null;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of open) socket.destroy();
+    for (const socket of open) leave(socket);
     await closed;
   };
   return {
@@ -80,7 +83,7 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
     async close() {
       sockets.close();
       await unlisten();
-      for (const socket of taken) socket.destroy();
+      for (const socket of taken) leave(socket);
       await app.close();
     },
   };
@@ -89,6 +92,12 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
 function keep(open: Set<Socket>, socket: Socket): void {
   open.add(socket);
   socket.once("close", () => open.delete(socket));
+}
+
+/** What is written still goes out; who does not read it is not waited for. */
+function leave(socket: Socket): void {
+  socket.destroySoon();
+  setTimeout(() => socket.destroy(), LEAVE_MS).unref();
 }
 
 /** Bytes that are no HTTP, or a header that is too large. */

@@ -51,7 +51,7 @@ describe("help", () => {
   test("the completion scripts are valid where their shell is here", () => {
     const script = completion("bash", COMMANDS)!;
     expect(spawnSync("bash", ["-n"], { input: script, encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
-    const typed = `${script}\nCOMP_WORDS=(bosun stat); COMP_CWORD=1; _bosun; echo "\${COMPREPLY[*]}"`;
+    const typed = `${script}\nCOMP_WORDS=(bosun statu); COMP_CWORD=1; _bosun; echo "\${COMPREPLY[*]}"`;
     expect(execFileSync("bash", ["-c", typed], { encoding: "utf8" })).toBe("status\n");
     expect(completion("tcsh", COMMANDS)).toBeNull();
   });

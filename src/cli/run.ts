@@ -8,6 +8,7 @@ import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation } from "./command.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
+import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
@@ -23,6 +24,7 @@ export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
   ...LOOK_COMMANDS,
   ...SESSION_COMMANDS,
+  ...FIGURE_COMMANDS,
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,

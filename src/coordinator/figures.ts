@@ -1,7 +1,139 @@
-import type { Dispatch } from "./dispatch.ts";
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import { hubBeacon, hubStats } from "../protocol/hub.ts";
+import type { memoryStats } from "../protocol/memory.ts";
+import type { messageStats } from "../protocol/message.ts";
+import type { OutputOf } from "../protocol/operation.ts";
+import type { AgentInfo, AgentStatus, agentStats } from "../protocol/registry.ts";
+import { Beacon } from "./beacon.ts";
+import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import type { Town } from "./town.ts";
 
-/** Figures of the hub: statistics, a report per agent, the status beacon. */
-export function registerFigures(_dispatch: Dispatch, _town: Town): { close(): void } {
-  return { close() {} };
+/** Lines of the beacon; what a status bar can show. */
+const BEACON_SESSIONS = 10;
+
+/** The busiest first, with the sign of each. */
+const SIGNS: readonly [AgentStatus, string][] = [
+  ["working", "⚙️"],
+  ["active", "🟢"],
+  ["waiting", "⏳"],
+  ["idle", "⏸️"],
+  ["offline", "⚪"],
+];
+
+const COORDINATOR: Actor = {
+  name: "coordinator",
+  id: "coordinator",
+  kind: "coordinator",
+  role: "admin",
+  session: null,
+  epoch: 0,
+};
+
+const NOBODY_LISTENS: Stream = { push: () => true, onDrain: () => {}, onClose: () => {}, end: () => {} };
+
+interface BeaconFacts {
+  town: string;
+  total_sessions: number;
+  active_sessions: number;
+  collaboration_messages: number;
+  shared_memory_entries: number;
+  unread: number;
+  sessions: OutputOf<typeof hubBeacon>["sessions"];
+}
+
+/** What monitoring is told of a town, besides the requests. */
+export interface Gauges {
+  agents: Record<string, number>;
+  messages: Record<string, number>;
+  unread: number;
+  dead: number;
+  openRequests: number;
+  memory: Record<string, number>;
+  memoryKeys: number;
+  /** tmux sessions by state. */
+  sessions: Record<string, number>;
+  logHead: number;
+  /** Of the log with its views, and what SQLite keeps beside it. */
+  logBytes: number;
+}
+
+/** Figures of the hub: statistics, a report per agent, the status beacon. All are answers of other operations, put together. */
+export class Figures {
+  readonly #dispatch: Dispatch;
+  readonly #town: Town;
+  readonly #beacon: Beacon<BeaconFacts>;
+
+  constructor(dispatch: Dispatch, town: Town) {
+    this.#dispatch = dispatch;
+    this.#town = town;
+    this.#beacon = new Beacon(join(town.cradle.stateFolder, "status.json"), () => this.#facts(), town);
+    dispatch.handle(hubStats, () => this.#stats());
+    dispatch.handle(hubBeacon, async () => ({ ...(await this.#beacon.read()) }));
+  }
+
+  close(): void {
+    this.#beacon.close();
+  }
+
+  async gauges(): Promise<Gauges> {
+    const { sessions: agents, messages, memory } = await this.#stats();
+    const { sessions } = await this.#ask<{ sessions: { state: string }[] }>("town.status");
+    return {
+      agents: agents.by_status,
+      messages: messages.by_type,
+      unread: messages.unread,
+      dead: messages.dead,
+      openRequests: messages.open_requests,
+      memory: memory.by_type,
+      memoryKeys: memory.unique_keys,
+      sessions: counted(sessions.map((session) => session.state)),
+      logHead: this.#town.ledger.head().position,
+      logBytes: ["", "-wal"]
+        .map((end) => join(this.#town.cradle.stateFolder, `log.sqlite${end}`))
+        .reduce((sum, file) => sum + (statSync(file, { throwIfNoEntry: false })?.size ?? 0), 0),
+    };
+  }
+
+  async #stats() {
+    const [sessions, messages, memory] = await Promise.all([
+      this.#ask<OutputOf<typeof agentStats>>("agent.stats"),
+      this.#ask<OutputOf<typeof messageStats>>("message.stats"),
+      this.#ask<OutputOf<typeof memoryStats>>("memory.stats"),
+    ]);
+    return { sessions, messages, memory };
+  }
+
+  async #facts(): Promise<BeaconFacts> {
+    const { sessions, messages, memory } = await this.#stats();
+    const shown: BeaconFacts["sessions"] = [];
+    for (const [status, emoji] of SIGNS) {
+      const limit = BEACON_SESSIONS - shown.length;
+      if (limit === 0) break;
+      const page = await this.#ask<{ sessions: AgentInfo[] }>("agent.list", { status: [status], all: true, limit });
+      for (const { session_id, agent_name, agent_type, current_task } of page.sessions) {
+        shown.push({ session_id, agent_name, agent_type, status, emoji, current_task });
+      }
+    }
+    return {
+      town: this.#town.name.name,
+      total_sessions: sessions.total_sessions,
+      active_sessions: sessions.active_sessions,
+      collaboration_messages: messages.total_messages,
+      shared_memory_entries: memory.total_entries,
+      unread: messages.unread,
+      sessions: shown,
+    };
+  }
+
+  #ask<T>(operation: string, input: unknown = {}): Promise<T> {
+    const call = { actor: COORDINATOR, key: undefined, stream: NOBODY_LISTENS };
+    return this.#dispatch.call(operation, input, call) as Promise<T>;
+  }
+}
+
+function counted(values: readonly string[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
+  return counts;
 }

@@ -9,7 +9,7 @@ import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
-import { registerFigures } from "../coordinator/figures.ts";
+import { Figures } from "../coordinator/figures.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { takeLock } from "../coordinator/lock.ts";
@@ -135,12 +135,8 @@ async function main(): Promise<void> {
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
   registerMail(dispatch, town);
-  const closing = [
-    registry,
-    registerRemember(dispatch, town),
-    registerSearch(dispatch, town),
-    registerFigures(dispatch, town),
-  ];
+  const figures = new Figures(dispatch, town);
+  const closing = [registry, registerRemember(dispatch, town), registerSearch(dispatch, town), figures];
   registerMoving(dispatch, town);
   new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
 
@@ -150,7 +146,8 @@ async function main(): Promise<void> {
     traffic: new Traffic(),
   };
   const door = new HttpDoor(
-    async () => (await import("./http.ts")).openFace({ house, town: name.name, version }),
+    async () =>
+      (await import("./http.ts")).openFace({ house, town: name.name, version, gauges: () => figures.gauges() }),
     (error) => log.error({ err: error }, "HTTP cannot be loaded"),
   );
   const tcp = new Tcp(town, door);

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Actor } from "../dispatch.ts";
+import type { Gauges } from "../figures.ts";
 import type { Rules } from "./gate.ts";
 import type { House } from "./house.ts";
 
@@ -16,6 +17,8 @@ export interface FaceParts {
   house: House;
   town: string;
   version: string;
+  /** For /metrics. */
+  gauges: () => Promise<Gauges>;
   mcp?: McpHandler;
 }
 

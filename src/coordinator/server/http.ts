@@ -11,6 +11,7 @@ import type { Actor } from "../dispatch.ts";
 import type { FaceParts, HttpFace, McpHandler } from "./face.ts";
 import { checkDoor, headerOf, queryOf, type Rules, whoSent } from "./gate.ts";
 import { HeldStream } from "./held-stream.ts";
+import { Metrics } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { HttpRefusal, problemOf } from "./problem.ts";
 import { inputFromQuery } from "./query.ts";
@@ -19,6 +20,9 @@ import { openWebSockets } from "./websocket.ts";
 
 /** Longer than the pause between two requests of somebody who works with it, shorter than proxies keep idle connections. */
 const KEEP_ALIVE_MS = 72_000;
+
+/** As for callers of the wire. */
+const LEAVE_MS = 200;
 
 /** The rules of the TCP connection a request came by, or null on the Unix socket. */
 type RulesOf = (socket: Socket) => Rules | null;
@@ -50,7 +54,7 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
     const { server, sockets: open } = tcp;
     tcp = null;
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const socket of open) socket.destroy();
+    for (const socket of open) leave(socket);
     await closed;
   };
   return {
@@ -79,7 +83,7 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
     async close() {
       sockets.close();
       await unlisten();
-      for (const socket of taken) socket.destroy();
+      for (const socket of taken) leave(socket);
       await app.close();
     },
   };
@@ -88,6 +92,12 @@ export async function openHttp(parts: FaceParts): Promise<HttpFace> {
 function keep(open: Set<Socket>, socket: Socket): void {
   open.add(socket);
   socket.once("close", () => open.delete(socket));
+}
+
+/** What is written still goes out; who does not read it is not waited for. */
+function leave(socket: Socket): void {
+  socket.destroySoon();
+  setTimeout(() => socket.destroy(), LEAVE_MS).unref();
 }
 
 /** Bytes that are no HTTP, or a header that is too large. */
@@ -101,6 +111,7 @@ function refuseBytes(socket: Socket): void {
 
 function addRoutes(app: FastifyInstance, parts: FaceParts, rulesOf: RulesOf): void {
   const { house } = parts;
+  const metrics = new Metrics(parts.town, parts.gauges, house.traffic);
   const who: Who = (request) => whoSent(house, request.raw, rulesOf(request.raw.socket));
   /** Lets nobody in without a credential that counts; pages that are no operation ask for no more. */
   const admit = (request: FastifyRequest) =>
@@ -166,6 +177,10 @@ function addRoutes(app: FastifyInstance, parts: FaceParts, rulesOf: RulesOf): vo
   app.get("/openapi.json", async (request) => {
     await admit(request);
     return openApi(parts.version);
+  });
+  app.get("/metrics", async (request, reply) => {
+    await admit(request);
+    return reply.type("text/plain; version=0.0.4; charset=utf-8").send(await metrics.text());
   });
   app.get("/status.json", (request, reply) => answer(request, reply, hubBeacon, {}, parts, who));
   if (parts.mcp) addMcp(app, parts, parts.mcp, who, admit);

@@ -1,5 +1,6 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
+import { hostname, networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import { httpClose, httpOpen, httpShow } from "../../protocol/hub.ts";
@@ -7,6 +8,7 @@ import type { InputOf } from "../../protocol/operation.ts";
 import { owner } from "../credentials.ts";
 import type { Dispatch } from "../dispatch.ts";
 import type { Town } from "../town.ts";
+import type { Rules } from "./gate.ts";
 import type { HttpDoor } from "./http-door.ts";
 
 /** What was asked for, kept in a file: a coordinator that starts again listens again, on the same port. */
@@ -72,7 +74,7 @@ export class Tcp {
         fix: "bosun serve --close, then ask again",
       });
     }
-    const origin = input.origin ?? open?.origin ?? [];
+    const origin = input.origin?.map(originOf) ?? open?.origin ?? [];
     const wish = { host, port: open?.port ?? input.port ?? 0, origin, allowRemote: input.allowRemote ?? false };
     const tokenFile = await this.#token();
     const face = await this.#door.face();
@@ -104,7 +106,7 @@ export class Tcp {
   #url(): string | null {
     if (!this.#open) return null;
     const { host, port } = this.#open;
-    return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+    return `http://${inHeader(host)}:${port}`;
   }
 
   #keep(wish: Wish): void {
@@ -136,9 +138,29 @@ export class Tcp {
   }
 }
 
-function rulesFor({ host, origin }: Wish) {
-  const own = isIP(host) === 6 ? `[${host.toLowerCase()}]` : host.toLowerCase();
-  return { hosts: new Set([...LOOPBACK_NAMES, own]), origins: new Set(origin) };
+/** Listening everywhere, the machine's own name and addresses are good; another name is one that somebody pointed here. */
+function rulesFor({ host, origin }: Wish): Rules {
+  const everywhere = host === "0.0.0.0" || host === "::";
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+  const own = everywhere ? [hostname(), ...addresses] : [host];
+  return { hosts: new Set([...LOOPBACK_NAMES, ...own.map(inHeader)]), origins: new Set(origin) };
+}
+
+/** A host as it stands in a `Host` header and an address. */
+function inHeader(host: string): string {
+  return isIP(host) === 6 ? `[${host.toLowerCase()}]` : host.toLowerCase();
+}
+
+/** `https://desk.example`, as browsers send it. Throws USAGE for what can be none. */
+function originOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url && url.origin !== "null" && /^\/?$/.test(url.pathname) && url.search === "") return url.origin;
+  throw new BosunError({
+    code: "USAGE",
+    what: `"${text}" is no origin of a web page`,
+    why: "an origin is scheme, host and port: https://desk.example",
+    fix: "bosun serve --origin https://desk.example",
+  });
 }
 
 function isLoopback(host: string): boolean {

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Event, EventType } from "../protocol/event.ts";
 import type { Plan, PlanAgent, PlanSession } from "../protocol/plan.ts";
+import { eventList } from "../protocol/session.ts";
 import { Credentials } from "./credentials.ts";
 import { type Actor, Dispatch, type Stream } from "./dispatch.ts";
 import { registerGroups } from "./groups.ts";
@@ -67,17 +68,30 @@ export function openFloor(folder: string, clock: Clock) {
   const registry = new Registry(town);
   town.registry = registry;
   const dispatch = new Dispatch(refusals);
-  dispatch.onCall = (actor, operation) => registry.called(actor, operation);
+  dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
-  const stream: Stream = { push: () => true, onDrain: () => {}, onClose: () => {}, end: () => {} };
+  const closers: (() => void)[] = [];
+  const ended: string[] = [];
+  const stream: Stream = {
+    push: () => true,
+    onDrain: () => {},
+    onClose: (listener) => closers.push(listener),
+    end: (because) => ended.push(because),
+  };
+  dispatch.handle(eventList, () => ({ events: [], next: 0 }));
 
   return {
     town,
     registry,
     ledger,
     credentials,
-    dispatch,
+    /** Why streams were ended. */
+    ended,
+    /** Everybody with a stream leaves. */
+    leave(): void {
+      for (const close of closers.splice(0)) close();
+    },
     // biome-ignore lint/suspicious/noExplicitAny: a test states what it expects of the answer itself
     call: (actor: Actor | (() => Actor), operation: string, input: unknown = {}, key?: string): Promise<any> =>
       dispatch.enter(typeof actor === "function" ? actor : () => actor, operation, input, { key, stream }),

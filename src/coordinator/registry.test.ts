@@ -226,6 +226,27 @@ test("any call by an agent's own credential keeps it there", async () => {
   expect(floor.registry.info("a")).toMatchObject({ status: "active", evidence: "its own call, just now" });
 });
 
+test("an agent that follows something is there while its connection is, and for a lease after it", async () => {
+  await floor.register("a");
+  await floor.call(agent("a"), "event.list", { follow: true });
+  clock.pass(1000);
+  expect(floor.registry.info("a")).toMatchObject({ status: "active", evidence: "it is listening, just now" });
+  floor.leave();
+  clock.pass(299);
+  expect(floor.registry.present()).toEqual(["a"]);
+  clock.pass(2);
+  expect(floor.registry.present()).toEqual([]);
+});
+
+test("streams of a run that has ended end with it", async () => {
+  await floor.register("a");
+  await floor.call(agent("a"), "event.list", { follow: true });
+  await floor.register("a", { task: "other facts" }, agent("a"));
+  expect(floor.ended).toEqual([]);
+  await floor.register("a", { takeover: true });
+  expect(floor.ended).toEqual(["this run of a has ended: its credential does not count any more"]);
+});
+
 test("who said that it is offline stays so until it pings", async () => {
   await floor.register("a");
   await floor.call(agent("a"), "agent.status", { status: "offline" });

@@ -1,13 +1,15 @@
 import { join } from "node:path";
+import { CATALOGUE } from "../protocol/catalogue.ts";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, StoredEvent } from "../protocol/event.ts";
 import { agentsOf, type PlacedAgent, type Plan, type PlanAgent } from "../protocol/plan.ts";
-import { type AgentInfo, type AgentStatus, LEASE_S } from "../protocol/registry.ts";
+import type { AgentInfo, AgentStatus } from "../protocol/registry.ts";
 import { owner } from "./credentials.ts";
-import type { Actor } from "./dispatch.ts";
+import type { Actor, Stream } from "./dispatch.ts";
 import type { Ledger } from "./log/ledger.ts";
 import { unreadCount } from "./messages/projection.ts";
 import { declaredPanes } from "./plan/diff.ts";
+import { COORDINATOR, factsOf, mayReturn, registrationOf, statusEvent } from "./registry/decide.ts";
 import {
   type AgentRow,
   agentIdsFrom,
@@ -23,8 +25,6 @@ import {
 import { Signs } from "./registry/signs.ts";
 import { isEnrolled, sessionRow } from "./sessions/projection.ts";
 import type { TmuxPane, World } from "./tmux/port.ts";
-
-const COORDINATOR = "coordinator";
 
 /** How the reason begins when nothing but silence speaks for it. */
 const SILENCE = "no sign of life";
@@ -76,6 +76,9 @@ export class Registry {
   readonly #silent = new Map<string, string>();
   /** Seen again, and still offline in the log; with what was seen. */
   readonly #reviving = new Map<string, string>();
+  /** Streams that agents follow, each with the epoch it was opened in. */
+  readonly #streams = new Map<string, Set<{ epoch: number; stream: Stream }>>();
+  #placed: { plan: Plan | null; byId: Map<string, PlacedAgent> } = { plan: null, byId: new Map() };
   readonly #timers: NodeJS.Timeout[];
   readonly #leave: () => void;
   #settling: Promise<void> = Promise.resolve();
@@ -117,7 +120,12 @@ export class Registry {
 
   /** An agent of the plan and its place, or null. */
   declared(id: string): PlacedAgent | null {
-    return agentsOf(this.#town.plan?.sessions ?? []).find((placed) => placed.agent.id === id) ?? null;
+    const { plan } = this.#town;
+    if (this.#placed.plan !== plan) {
+      const placed = agentsOf(plan?.sessions ?? []);
+      this.#placed = { plan, byId: new Map(placed.map((each) => [each.agent.id, each])) };
+    }
+    return this.#placed.byId.get(id) ?? null;
   }
 
   /** Null when nobody is registered under this id. */
@@ -217,9 +225,31 @@ export class Registry {
   }
 
   /** Somebody's credential counted. A ping tells what the agent was before, so it counts itself. */
-  called(actor: Actor, operation: string): void {
-    if (actor.kind !== "agent" || operation === "agent.ping") return;
+  called(actor: Actor, operation: string, stream: Stream): void {
+    if (actor.kind !== "agent") return;
+    if (CATALOGUE.get(operation)?.streams) this.#follows(actor, stream);
+    if (operation === "agent.ping") return;
     this.seen(actor.id, actor.via === undefined ? "its own call" : `a call of ${actor.via} as it`);
+  }
+
+  /** Whoever follows something says nothing for hours; that it is there is seen by its connection. */
+  #follows({ id, epoch }: Actor, stream: Stream): void {
+    const streams = this.#streams.get(id) ?? new Set();
+    this.#streams.set(id, streams);
+    const mine = { epoch, stream };
+    streams.add(mine);
+    stream.onClose(() => {
+      streams.delete(mine);
+      if (streams.size === 0 && this.#streams.get(id) === streams) this.#streams.delete(id);
+      if (!this.#closed && epoch === this.epochOf(id)) this.seen(id, "it was listening");
+    });
+  }
+
+  /** What is said to an agent is not said to runs of it that have ended. */
+  #endStreams(id: string, before: number): void {
+    for (const { epoch, stream } of [...(this.#streams.get(id) ?? [])]) {
+      if (epoch < before) stream.end(`this run of ${id} has ended: its credential does not count any more`);
+    }
   }
 
   /** What it is at this moment, whatever the log has heard so far. */
@@ -282,7 +312,8 @@ export class Registry {
   /** What is remembered of an agent follows what the log says of it, whoever wrote that. */
   #follow({ event, actor }: StoredEvent): void {
     if (event.type === "agent.registered") {
-      const { agent, leaseS, session, startedAtMs, status } = event.data;
+      const { agent, epoch, leaseS, session, startedAtMs, status } = event.data;
+      this.#endStreams(agent, epoch);
       const what = session === null ? `registered by ${actor}` : "its pane was started";
       // Moved in from elsewhere it has not been seen here.
       if (startedAtMs === null) this.#signs.note(agent, this.#town.now(), what);
@@ -295,6 +326,7 @@ export class Registry {
       if (actor !== COORDINATOR && status !== "offline") this.#signs.note(agent, this.#town.now(), said);
       this.#settled(agent, status, row.leaseS);
     } else if (event.type === "agent.unregistered") {
+      this.#endStreams(event.data.agent, Number.POSITIVE_INFINITY);
       this.#settled(event.data.agent, "offline", 0);
       this.#signs.forget(event.data.agent);
     }
@@ -313,6 +345,11 @@ export class Registry {
     for (const id of this.#signs.takeOverdue(this.#town.now())) {
       const row = agentRow(this.#town.ledger.views, id);
       if (!row || row.status === "offline") continue;
+      if (this.#streams.has(id)) {
+        this.#signs.note(id, this.#town.now(), "it is listening");
+        this.#signs.await(id, row.leaseS * 1000);
+        continue;
+      }
       // While tmux cannot be asked, the silence of a pane of ours means nothing.
       if (row.session !== null && this.#town.blind !== null && this.declared(id)) {
         this.#signs.defer(id, row.leaseS * 1000, this.#town.now());
@@ -427,43 +464,6 @@ export class Registry {
       this.#town.log.warn({ err: error }, "signs of life cannot be kept over a restart");
     }
   }
-}
-
-type Registered = Extract<Event, { type: "agent.registered" }>;
-
-function registrationOf(agent: PlanAgent, session: string, epoch: number): Registered {
-  return {
-    type: "agent.registered",
-    data: {
-      agent: agent.id,
-      name: agent.id,
-      agentType: agent.type,
-      user: agent.user,
-      capabilities: agent.capabilities,
-      location: null,
-      metadata: {},
-      groups: [],
-      task: null,
-      epoch,
-      leaseS: LEASE_S,
-      session,
-      status: "active",
-      startedAtMs: null,
-    },
-  };
-}
-
-function factsOf(agent: PlanAgent, session: string): string {
-  return JSON.stringify([agent.type, agent.user, agent.capabilities, session]);
-}
-
-/** Offline by silence or by the end of its pane: a sign of life ends that. Who said so itself stays so until it pings. */
-function mayReturn(row: AgentRow): boolean {
-  return row.status === "offline" && row.statusBy === COORDINATOR;
-}
-
-function statusEvent(row: AgentRow, status: AgentStatus, because: string): Event {
-  return { type: "agent.status", data: { agent: row.id, epoch: row.epoch, status, because } };
 }
 
 /** Panes of this town's sessions, by session id and slot. */

@@ -114,6 +114,16 @@ test("a credential of an earlier epoch is refused, on a connection that is open 
   expect((await (await dial(tokenOf(next))).call("agent.ping", {})).agent.epoch).toBe(2);
 });
 
+test("what an agent follows ends when another takes its id", async () => {
+  const told: unknown[] = [];
+  const stream = await ann.stream("event.list", { follow: true }, (event) => told.push(event));
+  await owner.call("agent.register", { id: "ann", name: "Ann", type: "Claude", takeover: true });
+  expect(await stream.ended).toContain("this run of ann has ended");
+  const before = told.length;
+  await owner.call("agent.status", { id: "bob", status: "idle" });
+  expect(told.length).toBe(before);
+});
+
 test("a credential of an agent that was taken off is refused", async () => {
   await owner.call("agent.unregister", { id: "ann" });
   expect(await refused(() => ann.call("message.send", MAIL))).toMatchObject({

@@ -222,10 +222,10 @@ export class Connection {
 }
 
 /**
- * Opens the Unix socket at `path` and says hello with `token`, if there is one. Rejects with UNREACHABLE when nobody
- * listens there.
+ * Opens the Unix socket at `path` and says hello with `token`, if there is one, and with `as`, the registered agent to speak
+ * as. Rejects with UNREACHABLE when nobody listens there.
  */
-export function openConnection(path: string, token?: string): Promise<Connection> {
+export function openConnection(path: string, token?: string, as?: string): Promise<Connection> {
   return new Promise((resolve, reject) => {
     const input: Input = { receive: () => {} };
     // One buffer for all input, past the stream machinery: a feed that shows every line spends a third less on each.
@@ -243,8 +243,10 @@ export function openConnection(path: string, token?: string): Promise<Connection
     socket.once("error", refused);
     socket.once("connect", () => {
       socket.off("error", refused);
-      if (token !== undefined) {
-        const hello: Hello = { hello: { v: WIRE_VERSION, token } };
+      if (token !== undefined || as !== undefined) {
+        const hello: Hello = {
+          hello: { v: WIRE_VERSION, ...(token === undefined ? {} : { token }), ...(as === undefined ? {} : { as }) },
+        };
         socket.write(`${JSON.stringify(hello)}\n`);
       }
       resolve(new Connection(socket, path, input));

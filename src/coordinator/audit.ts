@@ -26,14 +26,16 @@ export function registerAudit(dispatch: Dispatch, town: Town, stop: (because: st
   });
 }
 
-/** An entry as people and scripts see it. */
+/** An entry as people and scripts see it. The `type` of a message or memory value is its `kind`: the entry has one of its own. */
 function shown(entry: StoredEvent) {
+  const { type: kind, ...data } = entry.event.data as { type?: string };
   return {
+    ...data,
+    ...(kind === undefined ? {} : { kind }),
     seq: entry.position,
     at: new Date(entry.atMs).toISOString(),
     actor: entry.actor,
     type: entry.event.type,
-    ...entry.event.data,
     hash: entry.hash,
   };
 }

@@ -63,7 +63,7 @@ export class Dispatch {
   readonly #handlers = new Map<string, AnyHandler>();
   readonly #refusals: Refusals | null;
   /** Hears of every call whose credential counts, before it is handled. */
-  onCall: (actor: Actor, operation: string) => void = () => {};
+  onCall: (actor: Actor, operation: string, stream: Stream) => void = () => {};
 
   /** `refusals` writes down who tried what they may not. */
   constructor(refusals: Refusals | null = null) {
@@ -97,7 +97,7 @@ export class Dispatch {
   async call(name: string, input: unknown, call: Call): Promise<unknown> {
     const operation = CATALOGUE.get(name);
     const handler = this.#handlers.get(name);
-    this.onCall(call.actor, name);
+    this.onCall(call.actor, name, call.stream);
     if (!operation || !handler) throw unknownOperation(name);
     permit(operation, call.actor);
     const asked = checked(operation, input);

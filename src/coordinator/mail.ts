@@ -3,6 +3,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { MAX_BODY_BYTES, messageAck, messageInbox, messageSend } from "../protocol/message.ts";
 import { agentsOf } from "../protocol/plan.ts";
+import { checkClaims } from "./credentials.ts";
 import { type Actor, type Dispatch, once } from "./dispatch.ts";
 import { deliveryOf, inbox, messageRow } from "./messages/projection.ts";
 import { isEnrolled } from "./sessions/projection.ts";
@@ -11,6 +12,7 @@ import type { Town } from "./town.ts";
 /** Messages between addresses: durable before the answer, handed over once, closed by an ack. */
 export function registerMail(dispatch: Dispatch, town: Town): void {
   dispatch.handle(messageSend, async (input, call) => {
+    checkClaims(call.actor, input);
     if (Buffer.byteLength(input.body) > MAX_BODY_BYTES) {
       throw new BosunError({
         code: "TOO_LARGE",

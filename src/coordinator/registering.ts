@@ -105,10 +105,7 @@ async function enter(town: Town, input: RegisterInput, call: Call) {
       return { events, result: { returning: decided.next && decided.returning } };
     },
   });
-  if (!duplicate) {
-    (minted as Minted | null)?.save();
-    registry.noteRegistered(input.id, registry.row(input.id).leaseS, `registered by ${actor.via ?? actor.name}`);
-  }
+  if (!duplicate) (minted as Minted | null)?.save();
   return {
     agent: registry.describe(registry.row(input.id)),
     tokenFile: cradle.credentials.fileOf(`agent:${input.id}`),
@@ -191,12 +188,12 @@ async function say(town: Town, input: z.output<typeof agentStatus.input>, call: 
 async function write(
   town: Town,
   call: Call,
-  { id, leaseS }: AgentRow,
+  { id }: AgentRow,
   status: AgentStatus,
   task: string | null | undefined,
   because: string,
 ): Promise<void> {
-  const { duplicate } = await town.ledger.write({
+  await town.ledger.write({
     actor: call.actor.name,
     ...once(call),
     decide: (views) => {
@@ -206,9 +203,6 @@ async function write(
       return { events: [{ type: "agent.status", data: task === undefined ? data : { ...data, task } }], result: null };
     },
   });
-  if (duplicate) return;
-  if (status === "offline") town.registry.noteOffline(id);
-  else town.registry.noteRegistered(id, leaseS, because === "ping" ? `a ping by ${call.actor.name}` : because);
 }
 
 async function leave(town: Town, id: string | undefined, call: Call) {
@@ -230,7 +224,7 @@ async function leave(town: Town, id: string | undefined, call: Call) {
       return { events: departure(views, row.id, `asked by ${call.actor.name}`), result: unreadCount(views, row.id) };
     },
   });
-  if (!duplicate) forget(town, row.id);
+  if (!duplicate) town.cradle.credentials.forget(`agent:${row.id}`);
   return { id: row.id, unread: result };
 }
 
@@ -247,7 +241,7 @@ async function clear(town: Town, call: Call) {
       return { events: removed.flatMap((id) => departure(views, id, because)), result: removed };
     },
   });
-  if (!duplicate) for (const id of result) forget(town, id);
+  if (!duplicate) for (const id of result) town.cradle.credentials.forget(`agent:${id}`);
   return { removed: result };
 }
 
@@ -260,11 +254,6 @@ function departure(views: Parameters<typeof agentRow>[0], id: string, because: s
       ? []
       : [{ type: "credential.revoked", data: { hash, because: "it was taken off the registry" } } as const]),
   ];
-}
-
-function forget(town: Town, id: string): void {
-  town.registry.noteGone(id);
-  town.cradle.credentials.forget(`agent:${id}`);
 }
 
 /**

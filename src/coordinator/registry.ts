@@ -1,18 +1,20 @@
 import { join } from "node:path";
+import { CATALOGUE } from "../protocol/catalogue.ts";
 import { BosunError } from "../protocol/error.ts";
-import type { Event } from "../protocol/event.ts";
+import type { Event, StoredEvent } from "../protocol/event.ts";
 import { agentsOf, type PlacedAgent, type Plan, type PlanAgent } from "../protocol/plan.ts";
-import { type AgentInfo, type AgentStatus, LEASE_S } from "../protocol/registry.ts";
+import type { AgentInfo, AgentStatus } from "../protocol/registry.ts";
 import { owner } from "./credentials.ts";
-import type { Actor } from "./dispatch.ts";
+import type { Actor, Stream } from "./dispatch.ts";
 import type { Ledger } from "./log/ledger.ts";
 import { unreadCount } from "./messages/projection.ts";
 import { declaredPanes } from "./plan/diff.ts";
+import { COORDINATOR, factsOf, mayReturn, registrationOf, statusEvent } from "./registry/decide.ts";
 import {
   type AgentRow,
   agentIdsFrom,
   agentRow,
-  agentsPage,
+  capableAgents,
   type GroupKind,
   groupsOf,
   housedAgents,
@@ -24,13 +26,20 @@ import { Signs } from "./registry/signs.ts";
 import { isEnrolled, sessionRow } from "./sessions/projection.ts";
 import type { TmuxPane, World } from "./tmux/port.ts";
 
-const COORDINATOR = "coordinator";
+/** How the reason begins when nothing but silence speaks for it. */
+const SILENCE = "no sign of life";
 
 /** How often silence is looked for; whoever asks in between is told exactly all the same. */
 const SWEEP_EVERY_MS = 1_000;
 
 /** A crash loses at most this much of what was last seen of agents; leases count from the start anyway. */
 const SAVE_EVERY_MS = 30_000;
+
+/** Agents whose status is written in one turn; the rest follow in the next, and others get theirs in between. */
+const WRITE_LIMIT = 500;
+
+/** Of those who can do something, the best so many are described. */
+const CANDIDATES = 100;
 
 /** Better to give work to an earlier one. */
 const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working", "offline"];
@@ -63,11 +72,15 @@ export interface Floor {
 export class Registry {
   readonly #town: Floor;
   readonly #signs: Signs;
-  /** Overdue, and not yet offline in the log. */
-  readonly #silent = new Set<string>();
+  /** Overdue or ended, and not yet offline in the log; with what says so. */
+  readonly #silent = new Map<string, string>();
   /** Seen again, and still offline in the log; with what was seen. */
   readonly #reviving = new Map<string, string>();
+  /** Streams that agents follow, each with the epoch it was opened in. */
+  readonly #streams = new Map<string, Set<{ epoch: number; stream: Stream }>>();
+  #placed: { plan: Plan | null; byId: Map<string, PlacedAgent> } = { plan: null, byId: new Map() };
   readonly #timers: NodeJS.Timeout[];
+  readonly #leave: () => void;
   #settling: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -75,6 +88,7 @@ export class Registry {
     this.#town = town;
     this.#signs = new Signs(join(town.cradle.stateFolder, "presence.json"), town.now());
     for (const { id, leaseS } of presentAgents(town.ledger.views)) this.#signs.await(id, leaseS * 1000);
+    this.#leave = town.ledger.tail((entry) => this.#follow(entry));
     let plan: Plan | null = town.plan;
     town.on("world", (world) => this.#lookedAt(world));
     town.on("plan", (next) => {
@@ -106,7 +120,12 @@ export class Registry {
 
   /** An agent of the plan and its place, or null. */
   declared(id: string): PlacedAgent | null {
-    return agentsOf(this.#town.plan?.sessions ?? []).find((placed) => placed.agent.id === id) ?? null;
+    const { plan } = this.#town;
+    if (this.#placed.plan !== plan) {
+      const placed = agentsOf(plan?.sessions ?? []);
+      this.#placed = { plan, byId: new Map(placed.map((each) => [each.agent.id, each])) };
+    }
+    return this.#placed.byId.get(id) ?? null;
   }
 
   /** Null when nobody is registered under this id. */
@@ -153,11 +172,14 @@ export class Registry {
 
   /** Present agents that have all of these, the best to give work to first: idle, active, waiting, working; then least unread. */
   withCapabilities(capabilities: string[]): AgentInfo[] {
-    this.#hear();
-    return agentsPage(this.#town.ledger.views, WORK_ORDER, { capabilities }, "", Number.MAX_SAFE_INTEGER)
-      .filter((row) => this.statusOf(row) !== "offline")
-      .map((row) => this.describe(row))
-      .sort((a, b) => WORK_ORDER.indexOf(a.status) - WORK_ORDER.indexOf(b.status) || a.unread - b.unread);
+    const { views } = this.#town.ledger;
+    return capableAgents(views, capabilities)
+      .map((id) => this.row(id))
+      .map((row) => ({ row, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: unreadCount(views, row.id) }))
+      .filter(({ row }) => this.statusOf(row) !== "offline")
+      .sort((a, b) => a.rank - b.rank || a.unread - b.unread)
+      .slice(0, CANDIDATES)
+      .map(({ row }) => this.describe(row));
   }
 
   /** Members of a group or topic at this moment, those of the plan included; null when there is no such group. */
@@ -196,20 +218,43 @@ export class Registry {
     this.#signs.note(id, this.#town.now(), what);
     this.#silent.delete(id);
     if (row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
-    else if (row.statusBy === COORDINATOR && !this.#reviving.has(id)) {
+    else if (mayReturn(row) && !this.#reviving.has(id)) {
       this.#reviving.set(id, what);
       void this.settle();
     }
   }
 
   /** Somebody's credential counted. A ping tells what the agent was before, so it counts itself. */
-  called(actor: Actor, operation: string): void {
-    if (actor.kind !== "agent" || operation === "agent.ping") return;
+  called(actor: Actor, operation: string, stream: Stream): void {
+    if (actor.kind !== "agent") return;
+    if (CATALOGUE.get(operation)?.streams) this.#follows(actor, stream);
+    if (operation === "agent.ping") return;
     this.seen(actor.id, actor.via === undefined ? "its own call" : `a call of ${actor.via} as it`);
+  }
+
+  /** Whoever follows something says nothing for hours; that it is there is seen by its connection. */
+  #follows({ id, epoch }: Actor, stream: Stream): void {
+    const streams = this.#streams.get(id) ?? new Set();
+    this.#streams.set(id, streams);
+    const mine = { epoch, stream };
+    streams.add(mine);
+    stream.onClose(() => {
+      streams.delete(mine);
+      if (streams.size === 0 && this.#streams.get(id) === streams) this.#streams.delete(id);
+      if (!this.#closed && epoch === this.epochOf(id)) this.seen(id, "it was listening");
+    });
+  }
+
+  /** What is said to an agent is not said to runs of it that have ended. */
+  #endStreams(id: string, before: number): void {
+    for (const { epoch, stream } of [...(this.#streams.get(id) ?? [])]) {
+      if (epoch < before) stream.end(`this run of ${id} has ended: its credential does not count any more`);
+    }
   }
 
   /** What it is at this moment, whatever the log has heard so far. */
   statusOf(row: AgentRow): AgentStatus {
+    this.#hear();
     if (this.#silent.has(row.id)) return "offline";
     return this.#reviving.has(row.id) ? "active" : row.status;
   }
@@ -248,40 +293,51 @@ export class Registry {
     return this.#settling;
   }
 
-  /** From a registration on, the agent is there and its lease runs. */
-  noteRegistered(id: string, leaseS: number, what: string): void {
-    this.#silent.delete(id);
-    this.#reviving.delete(id);
-    this.#signs.note(id, this.#town.now(), what);
-    this.#signs.await(id, leaseS * 1000);
-  }
-
-  /** It said itself that it is offline, or somebody did for it. */
-  noteOffline(id: string): void {
-    this.#silent.delete(id);
-    this.#reviving.delete(id);
-    this.#signs.release(id);
-  }
-
-  noteGone(id: string): void {
-    this.noteOffline(id);
-    this.#signs.forget(id);
-  }
-
   /**
    * The registration of an agent whose pane is about to be started, one epoch above its last; to be appended before the
    * start, together with its credential, so that its first call already comes from a registered agent.
    */
   housed(agent: PlanAgent, session: string, sessionEpoch: number): Event {
     const epoch = Math.max(this.epochOf(agent.id) + 1, sessionEpoch);
-    this.noteRegistered(agent.id, LEASE_S, `its pane was started, run ${epoch}`);
     return registrationOf(agent, session, epoch);
   }
 
   close(): void {
     this.#closed = true;
+    this.#leave();
     for (const timer of this.#timers) clearInterval(timer);
     this.#save();
+  }
+
+  /** What is remembered of an agent follows what the log says of it, whoever wrote that. */
+  #follow({ event, actor }: StoredEvent): void {
+    if (event.type === "agent.registered") {
+      const { agent, epoch, leaseS, session, startedAtMs, status } = event.data;
+      this.#endStreams(agent, epoch);
+      const what = session === null ? `registered by ${actor}` : "its pane was started";
+      // Moved in from elsewhere it has not been seen here.
+      if (startedAtMs === null) this.#signs.note(agent, this.#town.now(), what);
+      this.#settled(agent, status, leaseS);
+    } else if (event.type === "agent.status") {
+      const { agent, status, because } = event.data;
+      const row = agentRow(this.#town.ledger.views, agent);
+      if (!row) return;
+      const said = actor === `agent:${agent}` ? "its own call" : because;
+      if (actor !== COORDINATOR && status !== "offline") this.#signs.note(agent, this.#town.now(), said);
+      this.#settled(agent, status, row.leaseS);
+    } else if (event.type === "agent.unregistered") {
+      this.#endStreams(event.data.agent, Number.POSITIVE_INFINITY);
+      this.#settled(event.data.agent, "offline", 0);
+      this.#signs.forget(event.data.agent);
+    }
+  }
+
+  /** The log says the status. */
+  #settled(id: string, status: AgentStatus, leaseS: number): void {
+    this.#silent.delete(id);
+    this.#reviving.delete(id);
+    if (status === "offline") this.#signs.release(id);
+    else this.#signs.await(id, leaseS * 1000);
   }
 
   /** Takes notice of leases that have ended by now. */
@@ -289,34 +345,36 @@ export class Registry {
     for (const id of this.#signs.takeOverdue(this.#town.now())) {
       const row = agentRow(this.#town.ledger.views, id);
       if (!row || row.status === "offline") continue;
+      if (this.#streams.has(id)) {
+        this.#signs.note(id, this.#town.now(), "it is listening");
+        this.#signs.await(id, row.leaseS * 1000);
+        continue;
+      }
       // While tmux cannot be asked, the silence of a pane of ours means nothing.
       if (row.session !== null && this.#town.blind !== null && this.declared(id)) {
-        this.#signs.note(id, this.#town.now(), "tmux cannot be asked since");
-        this.#signs.await(id, row.leaseS * 1000);
-      } else this.#silent.add(id);
+        this.#signs.defer(id, row.leaseS * 1000, this.#town.now());
+      } else this.#silent.set(id, `${SILENCE} for ${row.leaseS} s`);
     }
   }
 
   async #write(): Promise<void> {
-    const silent = [...this.#silent];
-    const reviving = [...this.#reviving];
+    const silent = [...this.#silent].slice(0, WRITE_LIMIT);
+    const reviving = [...this.#reviving].slice(0, WRITE_LIMIT);
     if (this.#closed || silent.length + reviving.length === 0) return;
     try {
       await this.#town.ledger.write({
         actor: COORDINATOR,
         decide: (views) => {
           const gone = silent
-            .filter((id) => this.#silent.has(id))
-            .flatMap((id) => agentRow(views, id) ?? [])
-            .filter((row) => row.status !== "offline")
-            .map((row) => statusEvent(row, "offline", `no sign of life for ${row.leaseS} s`));
+            .map(([id, because]) => ({ row: this.#silent.has(id) ? agentRow(views, id) : null, because }))
+            .flatMap(({ row, because }) =>
+              row && row.status !== "offline" ? statusEvent(row, "offline", because) : [],
+            );
           const back = reviving
-            .flatMap(([id, what]) => {
-              const row = agentRow(views, id);
-              return row && this.#reviving.has(id) ? [{ row, what }] : [];
-            })
-            .filter(({ row }) => row.status === "offline" && row.statusBy === COORDINATOR)
-            .map(({ row, what }) => statusEvent(row, "active", `seen again: ${what}`));
+            .map(([id, what]) => ({ row: this.#reviving.has(id) ? agentRow(views, id) : null, what }))
+            .flatMap(({ row, what }) =>
+              row && mayReturn(row) ? statusEvent(row, "active", `seen again: ${what}`) : [],
+            );
           return { events: [...gone, ...back], result: null };
         },
       });
@@ -325,15 +383,10 @@ export class Registry {
       this.#town.log.warn({ err: error }, "the status of silent agents cannot be written");
       return;
     }
-    for (const [id] of reviving) {
-      this.#reviving.delete(id);
-      const row = agentRow(this.#town.ledger.views, id);
-      if (row && row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);
-    }
-    for (const id of silent) {
-      const row = agentRow(this.#town.ledger.views, id);
-      if (!row || row.status === "offline") this.#silent.delete(id);
-    }
+    // Those without an event, because the log said so already.
+    for (const [id] of silent) this.#silent.delete(id);
+    for (const [id] of reviving) this.#reviving.delete(id);
+    await this.#write();
   }
 
   /** Agents of the plan are there while the processes of their panes are. What is started or stopped right now is no news. */
@@ -342,7 +395,6 @@ export class Registry {
     if (!plan || this.#closed) return;
     const panes = panesOf(world, plan.town);
     const housed = new Map(housedAgents(ledger.views).map((row) => [row.id, row]));
-    const events: Event[] = [];
     const unheardOf: PlacedAgent[] = [];
     for (const placed of agentsOf(plan.sessions)) {
       const { agent, session, slot } = placed;
@@ -353,13 +405,11 @@ export class Registry {
         if (row) this.seen(agent.id, `pane ${pane.id} lives, pid ${pane.pid}`);
         else unheardOf.push(placed);
       } else if (row?.session === session.id && this.statusOf(row) !== "offline") {
-        this.noteOffline(row.id);
-        events.push(
-          statusEvent(row, "offline", pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run"),
-        );
+        this.#signs.release(row.id);
+        this.#silent.set(row.id, pane ? `pane ${pane.id} ended: ${pane.exit ?? "?"}` : "its session does not run");
       }
     }
-    this.#append(() => events, events.length, "what tmux showed of agents");
+    void this.settle();
     this.#append(
       (views) => unheardOf.flatMap((placed) => this.#found(views, placed)),
       unheardOf.length,
@@ -402,9 +452,9 @@ export class Registry {
     if (this.statusOf(row) !== "offline") {
       return seen ?? `registered by ${row.registeredBy}, last seen ${rfc3339(this.#lastSeenMs(row))}`;
     }
-    if (row.status === "offline" && row.statusBy !== COORDINATOR) return `${row.statusBy} said so`;
-    if (row.status === "offline" && !row.because.startsWith("no sign of life")) return row.because;
-    return `no sign of life since ${rfc3339(this.#lastSeenMs(row))}`;
+    const because =
+      this.#silent.get(row.id) ?? (row.statusBy === COORDINATOR ? row.because : `${row.statusBy} said so`);
+    return because.startsWith(SILENCE) ? `${SILENCE} since ${rfc3339(this.#lastSeenMs(row))}` : because;
   }
 
   #save(): void {
@@ -414,38 +464,6 @@ export class Registry {
       this.#town.log.warn({ err: error }, "signs of life cannot be kept over a restart");
     }
   }
-}
-
-type Registered = Extract<Event, { type: "agent.registered" }>;
-
-function registrationOf(agent: PlanAgent, session: string, epoch: number): Registered {
-  return {
-    type: "agent.registered",
-    data: {
-      agent: agent.id,
-      name: agent.id,
-      agentType: agent.type,
-      user: agent.user,
-      capabilities: agent.capabilities,
-      location: null,
-      metadata: {},
-      groups: [],
-      task: null,
-      epoch,
-      leaseS: LEASE_S,
-      session,
-      status: "active",
-      startedAtMs: null,
-    },
-  };
-}
-
-function factsOf(agent: PlanAgent, session: string): string {
-  return JSON.stringify([agent.type, agent.user, agent.capabilities, session]);
-}
-
-function statusEvent(row: AgentRow, status: AgentStatus, because: string): Event {
-  return { type: "agent.status", data: { agent: row.id, epoch: row.epoch, status, because } };
 }
 
 /** Panes of this town's sessions, by session id and slot. */

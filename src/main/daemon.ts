@@ -131,7 +131,7 @@ async function main(): Promise<void> {
   registerViews(dispatch, town, reconcile);
   const registry = new Registry(town);
   town.registry = registry;
-  dispatch.onCall = (actor, operation) => registry.called(actor, operation);
+  dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
   registerMail(dispatch, town);

@@ -1,5 +1,11 @@
 import { BosunError } from "../../protocol/error.ts";
+import type { Event } from "../../protocol/event.ts";
+import type { PlanAgent } from "../../protocol/plan.ts";
+import { type AgentStatus, LEASE_S } from "../../protocol/registry.ts";
 import type { AgentRow } from "./projection.ts";
+
+/** Whose word silence, panes and the plan are. */
+export const COORDINATOR = "coordinator";
 
 /** Who asks for it. */
 export interface Applicant {
@@ -84,4 +90,44 @@ function held(holder: AgentRow, lastSeen: string): BosunError {
     why: `${holder.name} (${holder.type}) holds it since ${since}, registered by ${holder.registeredBy}, last seen ${lastSeen}`,
     fix: `bosun register ${holder.id} NAME TYPE --takeover   takes it from them; or choose another id`,
   });
+}
+
+type Registered = Extract<Event, { type: "agent.registered" }>;
+
+/** Of an agent of the plan that is about to run, or runs on under another plan. */
+export function registrationOf(agent: PlanAgent, session: string, epoch: number): Registered {
+  return {
+    type: "agent.registered",
+    data: {
+      agent: agent.id,
+      name: agent.id,
+      agentType: agent.type,
+      user: agent.user,
+      capabilities: agent.capabilities,
+      location: null,
+      metadata: {},
+      groups: [],
+      task: null,
+      epoch,
+      leaseS: LEASE_S,
+      session,
+      status: "active",
+      startedAtMs: null,
+    },
+  };
+}
+
+/** What a registration takes from the plan, to compare. */
+export function factsOf(agent: PlanAgent, session: string): string {
+  return JSON.stringify([agent.type, agent.user, agent.capabilities, session]);
+}
+
+/** Offline by silence or by the end of its pane: a sign of life ends that. Who said so itself stays so until it pings. */
+export function mayReturn(row: AgentRow): boolean {
+  return row.status === "offline" && row.statusBy === COORDINATOR;
+}
+
+/** Keeps the task. */
+export function statusEvent(row: AgentRow, status: AgentStatus, because: string): Event {
+  return { type: "agent.status", data: { agent: row.id, epoch: row.epoch, status, because } };
 }

@@ -41,7 +41,12 @@ export class Signs {
   await(id: string, leaseMs: number): void {
     const known = this.#awaited.get(id);
     if (known?.leaseMs === leaseMs) return;
-    this.#enqueue(id, leaseMs);
+    this.#enqueue(id, leaseMs, this.#dueMs(id, leaseMs));
+  }
+
+  /** As `await`, counted from `nowMs`: its silence until now means nothing, and is no sign either. */
+  defer(id: string, leaseMs: number, nowMs: number): void {
+    this.#enqueue(id, leaseMs, nowMs + leaseMs);
   }
 
   /** Its silence means nothing any more; what was last seen of it stays known. */
@@ -62,7 +67,8 @@ export class Signs {
       const awaited = this.#awaited.get(first.id);
       // Released, or awaited anew with another lease: that one has a place of its own.
       if (awaited?.dueMs !== first.dueMs) continue;
-      if (this.#dueMs(first.id, awaited.leaseMs) > nowMs) this.#enqueue(first.id, awaited.leaseMs);
+      const dueMs = this.#dueMs(first.id, awaited.leaseMs);
+      if (dueMs > nowMs) this.#enqueue(first.id, awaited.leaseMs, dueMs);
       else {
         this.#awaited.delete(first.id);
         overdue.push(first.id);
@@ -80,8 +86,7 @@ export class Signs {
     this.#changed = false;
   }
 
-  #enqueue(id: string, leaseMs: number): void {
-    const dueMs = this.#dueMs(id, leaseMs);
+  #enqueue(id: string, leaseMs: number, dueMs: number): void {
     this.#awaited.set(id, { leaseMs, dueMs });
     push(this.#queue, { id, dueMs });
   }

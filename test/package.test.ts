@@ -52,6 +52,7 @@ test("the packed package holds the program, its types, the schema and the preset
       "dist/cli.js",
       "dist/coordinator.js",
       "dist/daemon.js",
+      "dist/http.js",
       "dist/plan.js",
       "dist/types/client/index.d.ts",
       "dist/types/protocol/index.d.ts",

@@ -5,6 +5,9 @@ import type { Ledger } from "./log/ledger.ts";
 /** From a change to the new file. Under a flood of changes the file is written this often at most. */
 const WRITE_AFTER_MS = 300;
 
+/** Looking may take at most this share of the coordinator's time; a town so large that it takes long is looked at less often. */
+const LOOKING_SHARE = 0.05;
+
 /** Only these kinds of events can change what the beacon shows. */
 const CONCERNS = /^(agent|message|delivery|memory)\./;
 
@@ -20,6 +23,7 @@ export class Beacon<Facts extends object> {
   readonly #leave: () => void;
   #last: { text: string; at: string } | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #lookedForMs = 0;
   #closed = false;
 
   constructor(file: string, facts: () => Promise<Facts>, around: { ledger: Ledger; now: () => number; log: Logger }) {
@@ -52,10 +56,18 @@ export class Beacon<Facts extends object> {
 
   #soon(): void {
     if (this.#timer || this.#closed) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      this.read().catch((err: unknown) => this.#log.warn({ err }, "the status beacon cannot be brought up to date"));
-    }, WRITE_AFTER_MS);
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        const startedMs = performance.now();
+        this.read()
+          .catch((err: unknown) => this.#log.warn({ err }, "the status beacon cannot be brought up to date"))
+          .finally(() => {
+            this.#lookedForMs = performance.now() - startedMs;
+          });
+      },
+      Math.max(WRITE_AFTER_MS, this.#lookedForMs / LOOKING_SHARE),
+    );
     this.#timer.unref();
   }
 

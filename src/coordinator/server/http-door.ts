@@ -23,9 +23,12 @@ export class HttpDoor {
     this.#report = report;
   }
 
-  /** Loads at the first call. */
+  /** Loads at the first call; after a failure the next one tries again. */
   face(): Promise<HttpFace> {
-    this.#face ??= this.#load();
+    this.#face ??= this.#load().catch((error: unknown) => {
+      this.#face = null;
+      throw error;
+    });
     return this.#face;
   }
 

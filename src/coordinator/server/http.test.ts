@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { CATALOGUE } from "../../protocol/catalogue.ts";
@@ -9,9 +10,11 @@ import { agentList } from "../../protocol/registry.ts";
 import { roomList, roomPost, roomRead } from "../../protocol/room.ts";
 import { eventList } from "../../protocol/session.ts";
 import type { Stream } from "../dispatch.ts";
+import { HttpDoor } from "./http-door.ts";
 import { problemOf } from "./problem.ts";
 import { inputFromQuery } from "./query.ts";
 import { Doors } from "./server.fixture.ts";
+import { listen } from "./socket.ts";
 
 let doors: Doors;
 let stream: Stream | null = null;
@@ -64,6 +67,27 @@ test("one socket for both: lines are answered with lines and HTTP with HTTP, als
   neither.write("GETTING STARTED\n");
   expect(String((await once(neither, "data"))[0])).toContain('"USAGE"');
   neither.destroy();
+});
+
+test("where HTTP cannot be loaded a client is told what to do, and lines go on", async () => {
+  const path = join(doors.folder, "broken");
+  const reported: unknown[] = [];
+  const broken = new HttpDoor(
+    () => Promise.reject(new Error("no such file")),
+    (error) => reported.push(error),
+  );
+  const server = await listen(path, doors.house, (socket) => broken.take(socket));
+  const client = connect(path);
+  client.write("GET /healthz HTTP/1.1\r\nHost: b\r\n\r\n");
+  expect(String((await once(client, "data"))[0])).toMatch(/^HTTP\/1\.1 503 [\s\S]*bosun stop && bosun start/);
+  expect(reported).toHaveLength(1);
+  const wire = connect(path);
+  wire.write('{"id":1,"op":"room.list"}\n');
+  expect(String((await once(wire, "data"))[0])).toContain('"ok"');
+  wire.destroy();
+  client.destroy();
+  await broken.close();
+  await server.close();
 });
 
 test("requests on one connection, sent at once, are all answered in their order", async () => {
@@ -142,6 +166,9 @@ test("on TCP nothing is answered without a token, to another host's name, or to 
     expect(await doors.askTcp(path), path).toMatchObject({ status: 401, json: { code: "REFUSED" } });
     expect((await doors.askTcp(path, { headers: { authorization: "Bearer wrong" } })).status, path).toBe(401);
     expect((await doors.askTcp(`${path}?token=good`)).status, path).toBe(400);
+  }
+  for (const nothing of [{ raw: "{" }, { raw: "x".repeat(2_000_000) }, { method: "PUT" }]) {
+    expect((await doors.askTcp("/v1/room.bang", nothing)).status).toBe(401);
   }
   expect(await doors.askTcp("/v1/room.list?token=good", { headers: good })).toMatchObject({
     status: 400,

@@ -24,9 +24,9 @@ export async function listen(path: string, house: House, http: TakeHttp | null =
     socket.on("error", () => {});
     undecided.add(socket);
     socket.once("close", () => undecided.delete(socket));
-    choose(socket, (http_) => {
+    choose(socket, (speaksHttp) => {
       undecided.delete(socket);
-      if (http_ && http) return http(socket);
+      if (speaksHttp && http) return http(socket);
       const connection = new WireConnection(socket, house);
       open.add(connection);
       socket.once("close", () => open.delete(connection));

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { type Connection, openConnection } from "../../src/client/connection.ts";
+import type { OperationInput } from "../../src/client/operations.gen.ts";
 import { TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
@@ -82,6 +83,46 @@ test("S4-06, S4-12, S4-13, S4-24: an agent registers, calls with its credential,
     by_type: { Claude: 1 },
     by_user: { Alexa: 1 },
   });
+});
+
+test("S4-11, S4-17, S4-22, S4-23, O4-08: agents are found by user, status and capability, taken off, and cleared when offline", async () => {
+  town = new TownUnderTest();
+  const ann = await dial();
+  const some = [
+    ["planner", { user: "Alexa", capabilities: ["planning"] }],
+    ["dev", { user: "Alexa", capabilities: ["python", "review"] }],
+    ["reviewer", { user: "Bo", capabilities: ["review"] }],
+  ] as const;
+  for (const [id, more] of some) {
+    await ann.call("agent.register", {
+      id,
+      name: id,
+      type: "Claude",
+      user: more.user,
+      capabilities: [...more.capabilities],
+    });
+  }
+  await ann.call("agent.status", { id: "dev", status: "working", task: "build" });
+  await ann.call("agent.status", { id: "reviewer", status: "offline" });
+  const find = async (input: OperationInput<"agent.list">) =>
+    (await ann.call("agent.list", input)).sessions.map((each) => each.session_id);
+  expect({
+    there: await find({}),
+    all: await find({ all: true }),
+    user: await find({ user: "Alexa" }),
+    working: await find({ status: ["working"] }),
+    review: await find({ capability: ["review"], all: true }),
+  }).toEqual({
+    there: ["dev", "planner"],
+    all: ["dev", "planner", "reviewer"],
+    user: ["dev", "planner"],
+    working: ["dev"],
+    review: ["dev", "reviewer"],
+  });
+  expect(await ann.call("agent.clear", {})).toEqual({ removed: ["reviewer"] });
+  expect(await ann.call("agent.unregister", { id: "dev" })).toEqual({ id: "dev", unread: 0 });
+  expect(await code(ann.call("agent.show", { id: "dev" }))).toBe("UNKNOWN_AGENT");
+  expect(await find({ all: true })).toEqual(["planner"]);
 });
 
 test("S4-90: two hundred registrations at once are two hundred agents; twenty of one id are one agent", async () => {

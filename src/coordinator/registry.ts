@@ -212,9 +212,14 @@ export class Registry {
 
   /** It called, or was seen: counts as a sign of life. `what` is one line that says which. */
   seen(id: string, what = "its own call"): void {
+    this.#hear();
+    // Awaited: registered and not offline. Nothing but its clock changes.
+    if (this.#signs.awaits(id)) {
+      this.#signs.note(id, this.#town.now(), what);
+      return;
+    }
     const row = agentRow(this.#town.ledger.views, id);
     if (!row) return;
-    this.#hear();
     this.#signs.note(id, this.#town.now(), what);
     this.#silent.delete(id);
     if (row.status !== "offline") this.#signs.await(id, row.leaseS * 1000);

@@ -49,6 +49,10 @@ export class Signs {
     this.#enqueue(id, leaseMs, nowMs + leaseMs);
   }
 
+  awaits(id: string): boolean {
+    return this.#awaited.has(id);
+  }
+
   /** Its silence means nothing any more; what was last seen of it stays known. */
   release(id: string): void {
     this.#awaited.delete(id);

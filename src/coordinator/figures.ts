@@ -1,16 +1,25 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { hubBeacon, hubStats } from "../protocol/hub.ts";
+import { hubBeacon, hubReport, hubStats } from "../protocol/hub.ts";
 import type { memoryStats } from "../protocol/memory.ts";
 import type { messageStats } from "../protocol/message.ts";
 import type { OutputOf } from "../protocol/operation.ts";
 import type { AgentInfo, AgentStatus, agentStats } from "../protocol/registry.ts";
+import type { TaskState } from "../protocol/task.ts";
 import { Beacon } from "./beacon.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import { deliveryCounts, mailFigures } from "./messages/projection.ts";
+import { type Doings, type ReportLine, reportLine } from "./report.ts";
 import type { Town } from "./town.ts";
 
 /** Lines of the beacon; what a status bar can show. */
 const BEACON_SESSIONS = 10;
+
+/** Agents of a report that asks for no number. */
+const REPORT_LINES = 100;
+
+/** The most entries one page of a list gives. */
+const PAGE = 1_000;
 
 /** The busiest first, with the sign of each. */
 const SIGNS: readonly [AgentStatus, string][] = [
@@ -46,6 +55,7 @@ interface BeaconFacts {
 export interface Gauges {
   agents: Record<string, number>;
   messages: Record<string, number>;
+  deliveries: Record<string, number>;
   unread: number;
   dead: number;
   openRequests: number;
@@ -69,6 +79,7 @@ export class Figures {
     this.#town = town;
     this.#beacon = new Beacon(join(town.cradle.stateFolder, "status.json"), () => this.#facts(), town);
     dispatch.handle(hubStats, () => this.#stats());
+    dispatch.handle(hubReport, (input) => this.#report(input.id, input.limit ?? REPORT_LINES));
     dispatch.handle(hubBeacon, async () => ({ ...(await this.#beacon.read()) }));
   }
 
@@ -82,6 +93,7 @@ export class Figures {
     return {
       agents: agents.by_status,
       messages: messages.by_type,
+      deliveries: deliveryCounts(this.#town.ledger.views),
       unread: messages.unread,
       dead: messages.dead,
       openRequests: messages.open_requests,
@@ -102,6 +114,45 @@ export class Figures {
       this.#ask<OutputOf<typeof memoryStats>>("memory.stats"),
     ]);
     return { sessions, messages, memory };
+  }
+
+  async #report(id: string | undefined, limit: number): Promise<OutputOf<typeof hubReport>> {
+    const agents =
+      id === undefined
+        ? (await this.#ask<{ sessions: AgentInfo[] }>("agent.list", { all: true, limit })).sessions
+        : [(await this.#ask<{ agent: AgentInfo }>("agent.show", { id })).agent];
+    const lines: ReportLine[] = [];
+    for (const agent of agents) {
+      const mail = mailFigures(this.#town.ledger.views, agent.session_id);
+      lines.push(reportLine(agent, mail, await this.#doings(agent.session_id), this.#town.now()));
+    }
+    return { sessions: lines };
+  }
+
+  async #doings(owner: string): Promise<Doings> {
+    const tasks = async (state: TaskState): Promise<number> => {
+      const page = await this.#ask<{ tasks: unknown[] }>("task.list", { owner, state: [state], limit: PAGE });
+      return page.tasks.length;
+    };
+    return {
+      tasks: { owned: await tasks("accepted"), done: await tasks("done") },
+      memory: await this.#keysOf(owner),
+    };
+  }
+
+  /** How many keys have a value that `agent` wrote. */
+  async #keysOf(agent: string): Promise<number> {
+    let keys = 0;
+    for (let after: number | null | undefined; after !== null; ) {
+      const page: { entries: unknown[]; next: number | null } = await this.#ask("memory.search", {
+        session: agent,
+        limit: PAGE,
+        ...(after !== undefined && { after }),
+      });
+      keys += page.entries.length;
+      after = page.next;
+    }
+    return keys;
   }
 
   async #facts(): Promise<BeaconFacts> {

@@ -261,6 +261,7 @@ test("S4-86: a report per agent and metrics for all: mail, time to acknowledge, 
   await call("message.ack", { ids: [offered.id], outcome: "accepted" }, "rev-002");
   await call("memory.set", { key: "a", value: 1 }, "rev-002");
   await call("memory.set", { key: "a", value: 2 }, "rev-002");
+  await call("memory.set", { key: "b", value: 3 }, "rev-002");
 
   const { sessions } = await town.json("report");
   const of = (id: string) => sessions.find((each: { session_id: string }) => each.session_id === id);
@@ -293,8 +294,8 @@ test("S4-86: a report per agent and metrics for all: mail, time to acknowledge, 
   expect(value('bosun_messages_total{type="task_offer"')).toBe(1);
   expect(value('bosun_deliveries{state="acked"')).toBe(3);
   expect(value("bosun_unread_messages")).toBe(1);
-  expect(value("bosun_memory_values")).toBe(1);
-  expect(value('bosun_requests_total{door="http",operation="memory.set",outcome="ok"')).toBe(2);
+  expect(value('bosun_memory_values{type="note"')).toBe(2);
+  expect(value('bosun_requests_total{door="http",operation="memory.set",outcome="ok"')).toBe(3);
   expect(value("bosun_log_bytes")).toBeGreaterThan(10_000);
   expect(value("bosun_log_head")).toBeGreaterThan(10);
 });

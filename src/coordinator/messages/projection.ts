@@ -203,3 +203,38 @@ export function unreadCounts(db: DatabaseSync): Map<string, number> {
   ).all();
   return new Map((rows as unknown as { recipient: string; n: number }[]).map((row) => [row.recipient, row.n]));
 }
+
+/** Newest acknowledged deliveries whose delays a report looks at; older ones say little about today. */
+const DELAYS = 10_000;
+
+/** Mail of one agent, counted. */
+export interface MailFigures {
+  sent: number;
+  received: number;
+  acked: number;
+  /** From sent to acknowledged, ms, ascending; of the newest 10,000. */
+  ackDelaysMs: number[];
+}
+
+export function mailFigures(db: DatabaseSync, who: string): MailFigures {
+  const count = (sql: string): number => statement(db, sql).get(who)!.n as number;
+  return {
+    sent: count("SELECT COUNT(*) AS n FROM messages WHERE sender = ?"),
+    received: count("SELECT COUNT(*) AS n FROM deliveries WHERE recipient = ?"),
+    acked: count("SELECT COUNT(*) AS n FROM deliveries WHERE recipient = ? AND state = 'acked'"),
+    ackDelaysMs: statement(
+      db,
+      `SELECT acked_at_ms - at_ms AS ms FROM deliveries JOIN messages ON messages.position = deliveries.position
+       WHERE recipient = ? AND state = 'acked' ORDER BY deliveries.position DESC LIMIT ${DELAYS}`,
+    )
+      .all(who)
+      .map((row) => row.ms as number)
+      .sort((a, b) => a - b),
+  };
+}
+
+/** Deliveries by state; states that nobody has are absent. */
+export function deliveryCounts(db: DatabaseSync): Record<string, number> {
+  const rows = statement(db, "SELECT state, COUNT(*) AS n FROM deliveries GROUP BY state").all();
+  return Object.fromEntries(rows.map((row) => [row.state as string, row.n as number]));
+}

@@ -23,6 +23,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#labelled("bosun_agents", "Registered agents", "status", (all) => all.agents);
     this.#labelled("bosun_messages_total", "Messages sent", "type", (all) => all.messages);
+    this.#labelled("bosun_deliveries", "Messages on their way, one per recipient", "state", (all) => all.deliveries);
     this.#labelled("bosun_memory_values", "Keys with a value now", "type", (all) => all.memory);
     this.#labelled("bosun_tmux_sessions", "Declared tmux sessions", "state", (all) => all.sessions);
     this.#single("bosun_unread_messages", "Deliveries whose body was not handed over", (all) => all.unread);

@@ -29,6 +29,7 @@ export function identify({ token, as }: Introduction): Actor {
 const GAUGES: Gauges = {
   agents: { active: 2 },
   messages: { ping: 3 },
+  deliveries: { acked: 12 },
   unread: 4,
   dead: 5,
   openRequests: 6,

@@ -65,9 +65,15 @@ export class Caller {
     else void this.#request(id, String(frame.op), frame.in, typeof frame.key === "string" ? frame.key : undefined);
   }
 
-  /** Somebody has shown a credential; whether it is good is asked at every request. */
-  get introduced(): boolean {
-    return !(this.#introduction instanceof BosunError) && this.#introduction.token !== undefined;
+  /** Whether the credential shown so far counts, at this moment. */
+  get known(): boolean {
+    try {
+      this.#who();
+      return true;
+    } catch {
+      // Why not is told to whoever asks for something.
+      return false;
+    }
   }
 
   /** What was sent has gone out: slow streams go on. */

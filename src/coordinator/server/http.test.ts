@@ -224,8 +224,10 @@ test("a WebSocket on TCP needs a token: a header, a subprotocol, or the first fr
   expect(await first(byFrame, list)).toMatchObject({ id: 1, error: { code: "REFUSED" } });
   expect(await first(byFrame, { hello: { v: 1, token: "good" } }, list)).toEqual({ id: 1, ok: { rooms: [] } });
   expect(await first(byFrame, { hello: { v: 1, token: 7 } }, list)).toMatchObject({ error: { code: "REFUSED" } });
+  byFrame.send(" ".repeat(5_000));
+  expect((await once(byFrame, "close"))[0]).toBe(1008);
+  expect(await first(byProtocol, { ...list, more: " ".repeat(5_000) })).toMatchObject({ ok: { rooms: [] } });
   byProtocol.terminate();
-  byFrame.terminate();
 });
 
 test("a WebSocket speaks the frames of the wire, ends its streams with it, and takes no message over 1 MiB", async () => {

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { type WebSocket, WebSocketServer } from "ws";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
 import { MAX_FRAME_BYTES } from "../../protocol/frames.ts";
 import type { Introduction } from "../credentials.ts";
 import { Caller, type Pipe } from "./caller.ts";
@@ -16,6 +16,9 @@ const PING_MS = 30_000;
 
 /** Time for the first frame of a caller on TCP that has shown no token yet: a page cannot set headers. */
 const HELLO_WITHIN_MS = 10_000;
+
+/** The longest message of a caller on TCP that nobody knows: room for a hello, and little to work on. */
+const STRANGER_BYTES = 4_096;
 
 const PROTOCOL = "bosun.v1";
 
@@ -86,13 +89,14 @@ function serve(webSocket: WebSocket, socket: Socket, callerFor: CallerFor, mustI
     webSocket.ping();
   }, PING_MS);
   const hello = setTimeout(() => {
-    if (mustIntroduce && !caller.introduced) webSocket.close(1008, "no hello with a token came");
+    if (mustIntroduce && !caller.known) webSocket.close(1008, "no hello with a good token came");
   }, HELLO_WITHIN_MS);
   webSocket.on("pong", () => {
     answered = true;
   });
   webSocket.on("message", (data, isBinary) => {
     if (isBinary) webSocket.close(1003, "send text");
+    else if (mustIntroduce && sizeOf(data) > STRANGER_BYTES && !caller.known) webSocket.close(1008, "say hello first");
     else caller.receive(String(data));
   });
   socket.on("drain", () => caller.drained());
@@ -103,6 +107,10 @@ function serve(webSocket: WebSocket, socket: Socket, callerFor: CallerFor, mustI
     clearTimeout(hello);
     caller.left();
   });
+}
+
+function sizeOf(data: RawData): number {
+  return Array.isArray(data) ? data.reduce((sum, part) => sum + part.length, 0) : data.byteLength;
 }
 
 function refuse(socket: Socket, thrown: unknown): void {

@@ -167,7 +167,7 @@ test("on TCP nothing is answered without a token, to another host's name, or to 
     expect((await doors.askTcp(path, { headers: { authorization: "Bearer wrong" } })).status, path).toBe(401);
     expect((await doors.askTcp(`${path}?token=good`)).status, path).toBe(400);
   }
-  for (const nothing of [{ raw: "{" }, { raw: "x".repeat(2_000_000) }, { method: "PUT" }]) {
+  for (const nothing of [{ raw: "{" }, { method: "PUT" }]) {
     expect((await doors.askTcp("/v1/room.bang", nothing)).status).toBe(401);
   }
   expect(await doors.askTcp("/v1/room.list?token=good", { headers: good })).toMatchObject({

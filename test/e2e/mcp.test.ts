@@ -42,12 +42,12 @@ test("S4-77: a client lists and calls every tool while the log level is debug; s
   const client = await connected(output);
   const { tools } = await client.listTools();
   expect(tools.map((each) => each.name).sort()).toEqual(GOOD_CALLS.map(([name]) => name).sort());
-  const { session } = (await call(client, "session_open", { name: "Dev One" })).structuredContent;
+  await call(client, "session_open", { name: "Dev One" });
   let message = "";
   const failed: string[] = [];
   for (const [name, good] of GOOD_CALLS) {
     const args = JSON.parse(
-      JSON.stringify(good).replaceAll('"m1"', JSON.stringify(message)).replaceAll('"dev-001"', JSON.stringify(session)),
+      JSON.stringify(good).replaceAll('"m1"', JSON.stringify(message)).replaceAll('"dev-001"', '"dev-one"'),
     ) as Record<string, unknown>;
     const answer = await call(client, name, args);
     // No room and nobody to ask in a town without a plan: those three say so, and what to do.
@@ -124,8 +124,9 @@ test("a stranger is registered by its first call, and off again when its host en
   const client = await connected("/dev/null");
   await call(client, "session_status", { status: "working", task: "parser", progress: 10 });
   const person = await openConnection(join(town.stateFolder, "bosun.sock"));
-  const working = (await person.call("agent.list", { status: ["working"] })).sessions;
-  expect(working).toMatchObject([{ current_task: "parser (10%)", agent_type: "mcp" }]);
+  const { sessions } = await person.call("agent.list", { status: ["working"] });
+  const working = sessions.filter((each) => each.current_task === "parser (10%)");
+  expect(working).toMatchObject([{ agent_type: "mcp" }]);
   await client.close();
   const id = working[0]!.session_id;
   await until(async () => (await person.call("agent.show", { id })).agent.status === "offline", "it is off");

@@ -2,7 +2,6 @@ import { mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, wr
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { isatty } from "node:tty";
-import { pathToFileURL } from "node:url";
 import { BosunError } from "../../protocol/error.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
@@ -11,7 +10,7 @@ import { AGENTS, type AgentSettings } from "../mcp-config/agents.ts";
 const mcp: Command = {
   name: "mcp",
   group: "shell",
-  summary: "Serve the town's tools to an agent over MCP on standard input and output",
+  summary: "Serve the town's tools to an agent, over MCP",
   flags: { profile: { value: "NAME", about: "what is listed: full (16 tools, default), core (7) or original (9)" } },
   examples: ["bosun mcp", "bosun mcp --profile core --town floor", "bosun mcp config claude"],
   async run(invocation) {
@@ -21,18 +20,18 @@ const mcp: Command = {
     const program = join(invocation.distFolder, "mcp.js");
     process.argv = [process.execPath, program, ...words];
     // It ends the process itself when standard input does.
-    await import(pathToFileURL(program).href);
+    await import(process.getBuiltinModule("node:url").pathToFileURL(program).href);
     return 0;
   },
 };
 
 const mcpConfig: Command = {
   name: "mcp config",
-  args: "claude|codex|gemini|opencode",
+  args: "AGENT",
   group: "shell",
-  summary: "Show what makes an agent of yours use bosun's MCP server; write it only with --write",
+  summary: "Show what gives claude, codex … bosun's tools",
   flags: {
-    write: { about: "show the change, ask, keep a copy of the file, write" },
+    write: { about: "show the change, ask, keep a copy, write (else nothing is touched)" },
     undo: { about: "take it out again" },
   },
   examples: ["bosun mcp config claude", "bosun mcp config codex --write", "bosun mcp config codex --undo"],

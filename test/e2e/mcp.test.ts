@@ -17,7 +17,11 @@ let town: TownUnderTest;
 beforeAll(() => {
   town = new TownUnderTest();
 });
-afterAll(() => town.close());
+const clients: Client[] = [];
+afterAll(async () => {
+  for (const client of clients) await client.close();
+  await town.close();
+});
 
 /** A client of the official package on `bosun mcp`; what the server writes to standard output is kept in `file`. */
 async function connected(file: string, ...words: string[]): Promise<Client> {
@@ -25,6 +29,7 @@ async function connected(file: string, ...words: string[]): Promise<Client> {
   const args = ["-c", `"$0" "$@" | tee ${file}`, process.execPath, CLI, "mcp", ...words];
   const env = { ...town.env, BOSUN_LOG: "debug" };
   await client.connect(new StdioClientTransport({ command: "/bin/sh", args, env, stderr: "ignore" }));
+  clients.push(client);
   return client;
 }
 
@@ -181,7 +186,9 @@ const INSPECTOR =
 
 test.skipIf(!existsSync(INSPECTOR))("the inspector lists and calls tools", async () => {
   const ask = async (...words: string[]) => {
-    const args = ["--cli", process.execPath, CLI, "mcp", ...words];
+    // It gives servers little of its environment.
+    const ours = ["BOSUN_HOME", "BOSUN_TOWN", "BOSUN_TMUX_SOCKET"].map((name) => `${name}=${town.env[name]}`);
+    const args = ["--cli", "/usr/bin/env", ...ours, process.execPath, CLI, "mcp", ...words];
     return JSON.parse((await promisify(execFile)(INSPECTOR, args, { env: town.env })).stdout);
   };
   expect((await ask("--method", "tools/list")).tools).toHaveLength(GOOD_CALLS.length);

@@ -18,6 +18,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "coordinator/memory": ["protocol", "coordinator/log"],
   "coordinator/rooms": ["protocol", "coordinator/log"],
   "coordinator/search": ["protocol", "coordinator/log"],
+  "coordinator/harness": ["protocol"],
   coordinator: [
     "protocol",
     "coordinator/log",
@@ -29,6 +30,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/rooms",
     "coordinator/registry",
     "coordinator/search",
+    "coordinator/harness",
   ],
   "coordinator/server": ["protocol", "coordinator"],
 };

@@ -22,7 +22,9 @@ describe("help", () => {
   test("the overview lists every command once, in 80 columns", () => {
     const lines = overview(COMMANDS, "1.2.3");
     for (const command of COMMANDS.filter((each) => !each.hidden)) {
-      expect(lines.filter((line) => line.startsWith(`  ${command.name} `))).toHaveLength(1);
+      // With its arguments: `mcp` is also the first word of `mcp config`.
+      const call = `${command.name} ${command.args ?? ""}`.trim().padEnd(28);
+      expect(lines.filter((line) => line.startsWith(`  ${call} `))).toHaveLength(1);
     }
     expect(lines.filter((line) => line.length > 80)).toEqual([]);
   });

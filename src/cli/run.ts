@@ -11,6 +11,7 @@ import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
+import { MCP_COMMANDS } from "./commands/mcp.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
 import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
@@ -29,6 +30,7 @@ export const COMMANDS: readonly Command[] = [
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,
   ...BENCH_COMMANDS,
+  ...MCP_COMMANDS,
   ...SHELL_COMMANDS,
 ];
 

@@ -4,6 +4,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../protocol/plan.ts";
 import type { Credentials } from "./credentials.ts";
+import { harnessFolder, harnessOf, writeHarnessShims } from "./harness/launch.ts";
 import type { PaneBirth, SessionBirth } from "./tmux/port.ts";
 
 /** What every pane of a town is told and given. */
@@ -112,7 +113,7 @@ function paneBirth(
     cwd: pane.cwd,
     argv: pane.face ? faceArgv(pane.face, cradle) : commandArgv(session.shell, pane.run),
     env: {
-      PATH: `${join(cradle.stateFolder, "bin")}:${process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin"}`,
+      PATH: pathOf(pane, cradle.stateFolder),
       BOSUN_HOME: cradle.home,
       BOSUN_TOWN: cradle.town,
       BOSUN_SOCKET: cradle.socketPath,
@@ -127,6 +128,16 @@ function paneBirth(
     },
   };
 }
+
+/** Agents of a known kind find the shim that gives them our MCP server before the program itself. */
+function pathOf(pane: PanePath, stateFolder: string): string {
+  const { agent, run } = pane;
+  const withTools = agent !== null && agent.mcp !== false && harnessOf(agent.type, run) !== null;
+  const folders = [...(withTools ? [harnessFolder(stateFolder)] : []), join(stateFolder, "bin")];
+  return [...folders, process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin"].join(":");
+}
+
+type PanePath = Pick<PlanPane, "agent" | "run">;
 
 /** Rooms a command pane means when it names none: those shown beside it first, then the session's own. */
 function roomsNear(session: PlanSession, window: PlanWindow): string[] {
@@ -169,7 +180,7 @@ function faceArgv(face: PaneFace, cradle: Cradle): string[] {
   }
 }
 
-/** `bosun` on the panes' PATH, without looking for a Node first. */
+/** `bosun` on the panes' PATH, without looking for a Node first; and the agents that get our MCP server. */
 export function writeShim(cradle: Pick<Cradle, "stateFolder" | "cli">): void {
   const folder = join(cradle.stateFolder, "bin");
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -177,4 +188,5 @@ export function writeShim(cradle: Pick<Cradle, "stateFolder" | "cli">): void {
   writeFileSync(join(folder, "bosun"), `#!/bin/sh\nexec ${quote(cradle.cli.node)} ${quote(cradle.cli.script)} "$@"\n`, {
     mode: 0o755,
   });
+  writeHarnessShims(cradle.stateFolder, cradle.cli);
 }

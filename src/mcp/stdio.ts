@@ -27,6 +27,8 @@ export class StdioGuest implements Guest {
   #connection: Promise<Connection> | null = null;
   /** It has registered itself, and takes itself off again. */
   #own = false;
+  /** From then on no coordinator is started: one that has stopped meanwhile stays so. */
+  #leaving = false;
 
   /** `reach` makes sure that the coordinator runs. */
   constructor(place: Place, reach: () => Promise<void>, room: string | null) {
@@ -64,10 +66,10 @@ export class StdioGuest implements Guest {
 
   /** Leaves word that it has gone; of nobody else's agent. */
   async leave(): Promise<void> {
-    if (this.#own && this.#agent)
-      await (await this.#connected()).call("agent.status", { status: "offline" }).catch(() => {});
-    for (const connection of [this.#connection, ...this.#speaking.values()])
-      (await connection?.catch(() => null))?.close();
+    this.#leaving = true;
+    const connection = await this.#connection?.catch(() => null);
+    if (this.#own && connection) await connection.call("agent.status", { status: "offline" }).catch(() => {});
+    for (const each of [this.#connection, ...this.#speaking.values()]) (await each?.catch(() => null))?.close();
   }
 
   #opened(wish: Wish): Promise<AgentInfo | null> {
@@ -138,7 +140,7 @@ export class StdioGuest implements Guest {
     try {
       return await openConnection(this.#place.socket, token, as);
     } catch (error) {
-      if (this.#place.given || !(error instanceof BosunError)) throw error;
+      if (this.#leaving || this.#place.given || !(error instanceof BosunError)) throw error;
       await this.#reach();
       return openConnection(this.#place.socket, token, as);
     }

@@ -54,6 +54,8 @@ export interface PlanAgent {
   user: string | null;
   /** How `ask` reaches it; `auto` = socket when the agent listens there, then FIFO, then typed text. */
   ask: "auto" | "socket" | "fifo" | "keys" | "broker";
+  /** False: it is started without our MCP server. */
+  mcp?: false;
 }
 
 export interface PlanPane {

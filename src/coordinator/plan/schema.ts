@@ -82,6 +82,7 @@ const Agent = z.strictObject({
   capabilities: words.optional().describe("what it can do; others find it by these"),
   user: text.optional().describe("the person it works for"),
   ask: z.enum(["auto", "socket", "fifo", "keys", "broker"]).optional().describe("the way questions reach it"),
+  mcp: z.boolean().optional().describe("false: start it without bosun's MCP server"),
 });
 
 const Pane = z

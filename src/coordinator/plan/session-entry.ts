@@ -436,6 +436,7 @@ function planAgent(agent: NonNullable<SessionEntry["agent"]>): PlanAgent {
     capabilities: agent.capabilities ?? [],
     user: agent.user ?? null,
     ask: agent.ask ?? "auto",
+    ...(agent.mcp === false ? { mcp: false } : {}),
   };
 }
 

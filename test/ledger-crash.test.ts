@@ -49,9 +49,7 @@ function lostOrTorn(ledger: Ledger, acks: Ack[]): unknown {
     return !(sent?.type === "message.sent" && sent.data.id === id && presented?.type === "delivery.presented");
   });
   const torn = ledger.views
-    .prepare(
-      "SELECT COUNT(*) AS count FROM messages LEFT JOIN deliveries USING (position) WHERE state IS NOT 'presented'",
-    )
+    .prepare("SELECT COUNT(*) AS count FROM messages LEFT JOIN deliveries USING (position) WHERE state IS NOT 2")
     .get()!.count;
   return { lost, torn };
 }

@@ -16,10 +16,12 @@ const ledger = openLedger({ folder: folder!, projections: [sessionsProjection, m
 /** A message that was handed over at once: two facts that must never be seen apart. */
 function mail(id: string): Event[] {
   const body = "x".repeat(Math.floor(Math.random() ** 4 * 20_000));
-  const about = { type: "note", subject: id, body, dataJson: null, priority: "normal", inReplyTo: null };
+  const about = { type: "notification", subject: id, body, dataJson: null, priority: "normal", inReplyTo: null };
+  const none = { human: false, ack: false, expiresAtMs: null, task: null, sentAtMs: null };
+  const to = ["reader"];
   return [
-    { type: "message.sent", data: { id, thread: id, from: "writer", to: ["reader"], ...about } },
-    { type: "delivery.presented", data: { message: id, to: "reader" } },
+    { type: "message.sent", data: { id, thread: id, from: "writer", to, addressed: to, ...about, ...none } },
+    { type: "delivery.presented", data: { messages: [id], to: "reader", epoch: 0 } },
   ];
 }
 

@@ -48,6 +48,18 @@ export interface Stream {
   end(because: string): void;
 }
 
+/** The coordinator itself, asking its own operations. */
+const COORDINATOR: Actor = {
+  name: "coordinator",
+  id: "coordinator",
+  kind: "coordinator",
+  role: "admin",
+  session: null,
+  epoch: 0,
+};
+
+const NOBODY_LISTENS: Stream = { push: () => true, onDrain: () => {}, onClose: () => {}, end: () => {} };
+
 export type Handler<O extends Operation> = (
   input: z.output<O["input"]>,
   call: Call,
@@ -92,6 +104,11 @@ export class Dispatch {
       await this.#refusals?.note(actor?.name ?? null, name, thrown);
       throw thrown;
     }
+  }
+
+  /** An operation for the coordinator's own use: one answer put together from others. */
+  ask<T>(name: string, input: unknown = {}): Promise<T> {
+    return this.call(name, input, { actor: COORDINATOR, key: undefined, stream: NOBODY_LISTENS }) as Promise<T>;
   }
 
   async call(name: string, input: unknown, call: Call): Promise<unknown> {

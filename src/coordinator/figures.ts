@@ -5,11 +5,11 @@ import type { memoryStats } from "../protocol/memory.ts";
 import type { messageStats } from "../protocol/message.ts";
 import type { OutputOf } from "../protocol/operation.ts";
 import type { AgentInfo, AgentStatus, agentStats } from "../protocol/registry.ts";
-import type { TaskState } from "../protocol/task.ts";
 import { Beacon } from "./beacon.ts";
-import type { Actor, Dispatch, Stream } from "./dispatch.ts";
-import { deliveryCounts, mailFigures } from "./messages/projection.ts";
+import type { Dispatch } from "./dispatch.ts";
+import { ackDelays, mailboxRow, mailCounts } from "./messages/projection.ts";
 import { type Doings, type ReportLine, reportLine } from "./report.ts";
+import { taskCount } from "./tasks/projection.ts";
 import type { Town } from "./town.ts";
 
 /** Lines of the beacon; what a status bar can show. */
@@ -29,17 +29,6 @@ const SIGNS: readonly [AgentStatus, string][] = [
   ["idle", "⏸️"],
   ["offline", "⚪"],
 ];
-
-const COORDINATOR: Actor = {
-  name: "coordinator",
-  id: "coordinator",
-  kind: "coordinator",
-  role: "admin",
-  session: null,
-  epoch: 0,
-};
-
-const NOBODY_LISTENS: Stream = { push: () => true, onDrain: () => {}, onClose: () => {}, end: () => {} };
 
 interface BeaconFacts {
   town: string;
@@ -89,11 +78,11 @@ export class Figures {
 
   async gauges(): Promise<Gauges> {
     const { sessions: agents, messages, memory } = await this.#stats();
-    const { sessions } = await this.#ask<{ sessions: { state: string }[] }>("town.status");
+    const { sessions } = await this.#dispatch.ask<{ sessions: { state: string }[] }>("town.status");
     return {
       agents: agents.by_status,
       messages: messages.by_type,
-      deliveries: deliveryCounts(this.#town.ledger.views),
+      deliveries: mailCounts(this.#town.ledger.views, "state"),
       unread: messages.unread,
       dead: messages.dead,
       openRequests: messages.open_requests,
@@ -109,9 +98,9 @@ export class Figures {
 
   async #stats() {
     const [sessions, messages, memory] = await Promise.all([
-      this.#ask<OutputOf<typeof agentStats>>("agent.stats"),
-      this.#ask<OutputOf<typeof messageStats>>("message.stats"),
-      this.#ask<OutputOf<typeof memoryStats>>("memory.stats"),
+      this.#dispatch.ask<OutputOf<typeof agentStats>>("agent.stats"),
+      this.#dispatch.ask<OutputOf<typeof messageStats>>("message.stats"),
+      this.#dispatch.ask<OutputOf<typeof memoryStats>>("memory.stats"),
     ]);
     return { sessions, messages, memory };
   }
@@ -119,23 +108,21 @@ export class Figures {
   async #report(id: string | undefined, limit: number): Promise<OutputOf<typeof hubReport>> {
     const agents =
       id === undefined
-        ? (await this.#ask<{ sessions: AgentInfo[] }>("agent.list", { all: true, limit })).sessions
-        : [(await this.#ask<{ agent: AgentInfo }>("agent.show", { id })).agent];
+        ? (await this.#dispatch.ask<{ sessions: AgentInfo[] }>("agent.list", { all: true, limit })).sessions
+        : [(await this.#dispatch.ask<{ agent: AgentInfo }>("agent.show", { id })).agent];
     const lines: ReportLine[] = [];
     for (const agent of agents) {
-      const mail = mailFigures(this.#town.ledger.views, agent.session_id);
+      const { views } = this.#town.ledger;
+      const mail = { ...mailboxRow(views, agent.session_id), ackDelaysMs: ackDelays(views, agent.session_id) };
       lines.push(reportLine(agent, mail, await this.#doings(agent.session_id), this.#town.now()));
     }
     return { sessions: lines };
   }
 
   async #doings(owner: string): Promise<Doings> {
-    const tasks = async (state: TaskState): Promise<number> => {
-      const page = await this.#ask<{ tasks: unknown[] }>("task.list", { owner, state: [state], limit: PAGE });
-      return page.tasks.length;
-    };
+    const { views } = this.#town.ledger;
     return {
-      tasks: { owned: await tasks("accepted"), done: await tasks("done") },
+      tasks: { owned: taskCount(views, owner, "accepted"), done: taskCount(views, owner, "done") },
       memory: await this.#keysOf(owner),
     };
   }
@@ -144,7 +131,7 @@ export class Figures {
   async #keysOf(agent: string): Promise<number> {
     let keys = 0;
     for (let after: number | null | undefined; after !== null; ) {
-      const page: { entries: unknown[]; next: number | null } = await this.#ask("memory.search", {
+      const page: { entries: unknown[]; next: number | null } = await this.#dispatch.ask("memory.search", {
         session: agent,
         limit: PAGE,
         ...(after !== undefined && { after }),
@@ -161,7 +148,11 @@ export class Figures {
     for (const [status, emoji] of SIGNS) {
       const limit = BEACON_SESSIONS - shown.length;
       if (limit === 0) break;
-      const page = await this.#ask<{ sessions: AgentInfo[] }>("agent.list", { status: [status], all: true, limit });
+      const page = await this.#dispatch.ask<{ sessions: AgentInfo[] }>("agent.list", {
+        status: [status],
+        all: true,
+        limit,
+      });
       for (const { session_id, agent_name, agent_type, current_task } of page.sessions) {
         shown.push({ session_id, agent_name, agent_type, status, emoji, current_task });
       }
@@ -175,11 +166,6 @@ export class Figures {
       unread: messages.unread,
       sessions: shown,
     };
-  }
-
-  #ask<T>(operation: string, input: unknown = {}): Promise<T> {
-    const call = { actor: COORDINATOR, key: undefined, stream: NOBODY_LISTENS };
-    return this.#dispatch.call(operation, input, call) as Promise<T>;
   }
 }
 

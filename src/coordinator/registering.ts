@@ -17,7 +17,7 @@ import {
 import { agentEnrol } from "../protocol/view.ts";
 import type { Minted } from "./credentials.ts";
 import { type Actor, type Call, type Dispatch, once } from "./dispatch.ts";
-import { unreadCount } from "./messages/projection.ts";
+import { unreadOf } from "./messages/projection.ts";
 import { decideRegistration, type Registration } from "./registry/decide.ts";
 import {
   type AgentRow,
@@ -221,7 +221,8 @@ async function leave(town: Town, id: string | undefined, call: Call) {
           fix: `bosun down ${declared.session.id}   stops it; take it out of the plan to be rid of it`,
         });
       }
-      return { events: departure(views, row.id, `asked by ${call.actor.name}`), result: unreadCount(views, row.id) };
+      const left = unreadOf(views, { who: row.id, epoch: row.epoch, nowMs: town.now() });
+      return { events: departure(views, row.id, `asked by ${call.actor.name}`), result: left.unread };
     },
   });
   if (!duplicate) town.cradle.credentials.forget(`agent:${row.id}`);

@@ -8,12 +8,14 @@ import { Credentials } from "./credentials.ts";
 import { type Actor, Dispatch, type Stream } from "./dispatch.ts";
 import { registerGroups } from "./groups.ts";
 import { openLedger } from "./log/ledger.ts";
+import { registerMail } from "./mail/mail.ts";
 import { messagesProjection } from "./messages/projection.ts";
 import { Refusals } from "./refusals.ts";
 import { registerAgents } from "./registering.ts";
 import { agentRow, registryProjection } from "./registry/projection.ts";
 import { Registry } from "./registry.ts";
 import { credentialByHash, sessionsProjection } from "./sessions/projection.ts";
+import { tasksProjection } from "./tasks/projection.ts";
 import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -44,7 +46,7 @@ export function openFloor(folder: string, clock: Clock) {
   mkdirSync(stateFolder, { recursive: true });
   const ledger = openLedger({
     folder: stateFolder,
-    projections: [sessionsProjection, registryProjection, messagesProjection],
+    projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection],
     now: clock.now,
   });
   const credentials = new Credentials(
@@ -58,6 +60,7 @@ export function openFloor(folder: string, clock: Clock) {
   const events = new EventEmitter();
   const town = Object.assign(events, {
     ledger,
+    name: { name: "floor", from: "flag" },
     cradle: { stateFolder, socketPath: join(folder, "socket"), credentials },
     log: { warn: () => {} },
     now: clock.now,
@@ -71,6 +74,7 @@ export function openFloor(folder: string, clock: Clock) {
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
+  const mail = registerMail(dispatch, town);
   const closers: (() => void)[] = [];
   const ended: string[] = [];
   const stream: Stream = {
@@ -110,6 +114,7 @@ export function openFloor(folder: string, clock: Clock) {
         .map((entry) => ({ actor: entry.actor, ...(entry.event.data as Extract<Event, { type: T }>["data"]) })),
     async close() {
       registry.close();
+      await mail.close();
       await refusals.close();
       await ledger.close();
     },

@@ -7,7 +7,7 @@ import type { AgentInfo, AgentStatus } from "../protocol/registry.ts";
 import { owner } from "./credentials.ts";
 import type { Actor, Stream } from "./dispatch.ts";
 import type { Ledger } from "./log/ledger.ts";
-import { unreadCount } from "./messages/projection.ts";
+import { unreadOf } from "./messages/projection.ts";
 import { declaredPanes } from "./plan/diff.ts";
 import { COORDINATOR, factsOf, mayReturn, registrationOf, statusEvent } from "./registry/decide.ts";
 import {
@@ -175,7 +175,7 @@ export class Registry {
     const { views } = this.#town.ledger;
     return capableAgents(views, capabilities)
       .map((id) => this.row(id))
-      .map((row) => ({ row, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: unreadCount(views, row.id) }))
+      .map((row) => ({ row, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: this.#unread(row) }))
       .filter(({ row }) => this.statusOf(row) !== "offline")
       .sort((a, b) => a.rank - b.rank || a.unread - b.unread)
       .slice(0, CANDIDATES)
@@ -264,6 +264,10 @@ export class Registry {
     return this.#reviving.has(row.id) ? "active" : row.status;
   }
 
+  #unread(row: AgentRow): number {
+    return unreadOf(this.#town.ledger.views, { who: row.id, epoch: row.epoch, nowMs: this.#town.now() }).unread;
+  }
+
   describe(row: AgentRow): AgentInfo {
     const status = this.statusOf(row);
     const declared = Object.entries(this.#town.plan?.groups ?? {}).filter(([, members]) => members.includes(row.id));
@@ -286,7 +290,7 @@ export class Registry {
       session: row.session,
       since: rfc3339(status === row.status ? row.sinceMs : this.#lastSeenMs(row)),
       evidence: this.#evidence(row),
-      unread: unreadCount(this.#town.ledger.views, row.id),
+      unread: this.#unread(row),
     };
   }
 

@@ -1,9 +1,17 @@
 import type { hubReport } from "../protocol/hub.ts";
 import type { OutputOf } from "../protocol/operation.ts";
 import type { AgentInfo } from "../protocol/registry.ts";
-import type { MailFigures } from "./messages/projection.ts";
 
 export type ReportLine = OutputOf<typeof hubReport>["sessions"][number];
+
+/** Mail of one agent, counted. */
+export interface MailFigures {
+  sent: number;
+  received: number;
+  acked: number;
+  /** From sent to acknowledged, ms, ascending; of the newest. */
+  ackDelaysMs: readonly number[];
+}
 
 /** What a report says of one agent beside its mail. */
 export interface Doings {

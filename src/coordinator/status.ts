@@ -74,7 +74,7 @@ export function statuses(town: Town): SessionStatus[] {
       .filter((session) => session.marks?.town === plan.town)
       .map((session) => [session.marks!.id, session]),
   );
-  const unread = unreadCounts(town.ledger.views);
+  const unread = unreadCounts(town.ledger.views, town.now());
   return plan.sessions.map((declared) =>
     statusOf(town, plan, declared, rows.get(declared.id), found.get(declared.id), unread),
   );

@@ -15,7 +15,7 @@ import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
 import { registerLook } from "../coordinator/look.ts";
-import { registerMail } from "../coordinator/mail.ts";
+import { registerMail } from "../coordinator/mail/mail.ts";
 import { memoryProjection } from "../coordinator/memory/projection.ts";
 import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerMoving } from "../coordinator/moving.ts";
@@ -36,6 +36,7 @@ import { Tcp } from "../coordinator/server/tcp.ts";
 import { Traffic } from "../coordinator/server/traffic.ts";
 import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
 import { registerStatus } from "../coordinator/status.ts";
+import { tasksProjection } from "../coordinator/tasks/projection.ts";
 import { openTmux } from "../coordinator/tmux/tmux.ts";
 import { readPlanFile, Town } from "../coordinator/town.ts";
 import { Reconcile, registerUp } from "../coordinator/up.ts";
@@ -84,7 +85,7 @@ async function main(): Promise<void> {
   );
   const ledger = openLedger({
     folder: stateFolder,
-    projections: [sessionsProjection, registryProjection, messagesProjection, memoryProjection],
+    projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection, memoryProjection],
   });
   const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
   const credentials = new Credentials(
@@ -134,7 +135,7 @@ async function main(): Promise<void> {
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
-  registerMail(dispatch, town);
+  const mail = registerMail(dispatch, town);
   const figures = new Figures(dispatch, town);
   const closing = [registry, registerRemember(dispatch, town), registerSearch(dispatch, town), figures];
   registerMoving(dispatch, town);
@@ -162,6 +163,7 @@ async function main(): Promise<void> {
       watch.stop();
       await Promise.all([server.close(), door.close()]);
       for (const each of closing) each.close();
+      await mail.close();
       await refusals.close();
       await ledger.write({
         actor: "coordinator",

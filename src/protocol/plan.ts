@@ -1,3 +1,6 @@
+/** Unread messages that one mailbox holds unless the plan says otherwise: an agent that never reads must not fill the disk. */
+export const MAX_UNREAD = 100_000;
+
 /**
  * The floor plan after reading, checking and expanding: every `each` multiplied out, every default filled in, every name
  * formatted. Plain data, in the order of the file; what reconcile compares with the world.
@@ -17,6 +20,8 @@ export interface Plan {
   rigs: { id: string; about: string; path: string | null; prefix: string | null }[];
   users: PlanUser[];
   groups: Record<string, string[]>;
+  /** How much mail is too much: of one sender in a minute (null = any), and unread in one mailbox. */
+  limits: { sendsPerMinute: number | null; unread: number };
   services: { id: string; spec: Record<string, unknown> }[];
   jobs: { id: string; spec: Record<string, unknown> }[];
   alerts: Record<string, unknown>;

@@ -151,7 +151,7 @@ const send: Command = {
     if (priority && !PRIORITIES.includes(priority))
       throw usage(`--priority ${priority}`, send, `one of ${PRIORITIES.join(", ")}`);
     const text = body === "-" ? await stdinText() : body;
-    const type = textOf(invocation, "type");
+    const type = textOf(invocation, "type") as "request" | undefined;
     const dataJson = textOf(invocation, "data");
     const inReplyTo = textOf(invocation, "in-reply-to");
     const key = textOf(invocation, "key");

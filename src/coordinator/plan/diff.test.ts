@@ -50,6 +50,7 @@ function planOf(sessions: PlanSession[]): Plan {
     rigs: [],
     users: [],
     groups: {},
+    limits: { sendsPerMinute: null, unread: 100_000 },
     services: [],
     jobs: [],
     alerts: {},

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import { ID_PATTERN } from "../../protocol/id.ts";
 import { schemeOf } from "../../protocol/names.ts";
-import type { Plan, PlanRoom, PlanSource, PlanUser } from "../../protocol/plan.ts";
+import { MAX_UNREAD, type Plan, type PlanRoom, type PlanSource, type PlanUser } from "../../protocol/plan.ts";
 import { checkTogether, type PlacedRoom } from "./check-together.ts";
 import { parseDuration, parseSize } from "./durations.ts";
 import { combinations, copiesOf, fill, type Values, wrongChange } from "./fill.ts";
@@ -72,6 +72,10 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     })),
     users,
     groups: entry.groups ?? {},
+    limits: {
+      sendsPerMinute: entry.limits?.sends_per_minute ?? null,
+      unread: entry.limits?.unread ?? MAX_UNREAD,
+    },
     services: Object.entries(entry.services ?? {}).map(([id, spec]) => ({ id, spec })),
     jobs: Object.entries(entry.jobs ?? {}).map(([id, spec]) => ({ id, spec })),
     alerts: entry.alerts ?? {},

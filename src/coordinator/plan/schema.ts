@@ -297,6 +297,19 @@ export const FloorPlan = z.strictObject({
     .optional()
     .describe("level P0–P4 to sinks: { P0: [desktop, room: bridge] }"),
   groups: z.record(z.string(), words).nullable().optional().describe("names for several agents or people"),
+  limits: z
+    .strictObject({
+      sends_per_minute: z
+        .number()
+        .int()
+        .min(1)
+        .optional()
+        .describe("messages one sender may send in a minute; default any"),
+      unread: z.number().int().min(1).optional().describe("unread messages one mailbox may hold; default 100000"),
+    })
+    .nullable()
+    .optional()
+    .describe("how much mail is too much"),
   hosts: z.record(z.string(), z.unknown()).nullable().optional().describe("machines"),
   broker: text.optional().describe("nats://host:port, for agents reached over a broker"),
   include: oneOrMore.optional().describe("other files, merged in order"),

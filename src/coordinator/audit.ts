@@ -32,7 +32,7 @@ export function registerAudit(dispatch: Dispatch, town: Town, stop: (because: st
  * An entry as people and scripts see it. The `type` of a message or memory value is its `kind`: the entry has one of its own.
  * What a message says is for those it was written to, and for those who run the floor; everybody sees its signal.
  */
-function shown(entry: StoredEvent, reader: Actor) {
+export function shown(entry: StoredEvent, reader: Actor) {
   const { type: kind, ...data } = entry.event.data as { type?: string };
   return {
     ...data,

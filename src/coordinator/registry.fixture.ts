@@ -2,7 +2,7 @@ import { EventEmitter } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Event, EventType } from "../protocol/event.ts";
-import type { Plan, PlanAgent, PlanSession } from "../protocol/plan.ts";
+import { MAX_UNREAD, type Plan, type PlanAgent, type PlanSession } from "../protocol/plan.ts";
 import { eventList } from "../protocol/session.ts";
 import { Credentials } from "./credentials.ts";
 import { type Actor, Dispatch, type Stream } from "./dispatch.ts";
@@ -87,6 +87,7 @@ export function openFloor(folder: string, clock: Clock) {
 
   return {
     town,
+    dispatch,
     registry,
     ledger,
     credentials,
@@ -131,6 +132,8 @@ export function planOf(agents: PlanAgent[], groups: Record<string, string[]> = {
     sessions: [session],
     users: [{ id: "steve", role: "viewer", view: null }],
     groups,
+    rigs: [],
+    limits: { sendsPerMinute: null, unread: MAX_UNREAD },
   } as unknown as Plan;
 }
 

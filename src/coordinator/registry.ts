@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { CATALOGUE } from "../protocol/catalogue.ts";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, StoredEvent } from "../protocol/event.ts";
+import { nearest } from "../protocol/nearest.ts";
 import { agentsOf, type PlacedAgent, type Plan, type PlanAgent } from "../protocol/plan.ts";
 import type { AgentInfo, AgentStatus } from "../protocol/registry.ts";
 import { owner } from "./credentials.ts";
@@ -44,8 +45,9 @@ const CANDIDATES = 100;
 /** Better to give work to an earlier one. */
 const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working", "offline"];
 
-/** Other agents shown to somebody who mistyped a name. */
+/** Other agents shown to somebody who mistyped a name, and among how many registered ones they are looked for. */
 const NEAR = 5;
+const LOOKED_AT = 500;
 
 /** What the registry needs of its town. */
 export interface Floor {
@@ -152,13 +154,15 @@ export class Registry {
     });
   }
 
-  /** Ids that begin alike, registered or declared; a few. */
+  /** Ids one could have meant, registered or declared: the likeliest first, a few. */
   near(id: string): string[] {
-    const begin = id.slice(0, 3);
+    const registered = agentIdsFrom(this.#town.ledger.views, id.slice(0, 1), LOOKED_AT);
     const declared = agentsOf(this.#town.plan?.sessions ?? []).map((placed) => placed.agent.id);
     const users = (this.#town.plan?.users ?? []).map((user) => user.id);
-    const named = [...declared, ...users].filter((known) => known.startsWith(begin));
-    return [...new Set([...agentIdsFrom(this.#town.ledger.views, begin, NEAR), ...named])].slice(0, NEAR);
+    const known = [...new Set([...registered, ...declared, ...users])];
+    const best = nearest(id, known);
+    const alike = known.filter((each) => each.startsWith(id.slice(0, 3)));
+    return [...new Set([...(best === null ? [] : [best]), ...alike])].slice(0, NEAR);
   }
 
   /** Ids of all agents that are registered and not offline. */

@@ -2,6 +2,7 @@ import type { Interface } from "node:readline";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
 import type { Place } from "../client/place.ts";
 import { BosunError, toErrorBody } from "../protocol/error.ts";
+import type { InboxMessage } from "../protocol/message.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Invocation } from "./command.ts";
 import { nearRooms, printMail } from "./commands/message.ts";
@@ -92,6 +93,8 @@ export class CommandPane {
   #connection: Connection | null = null;
   /** Set while a person types into a terminal. */
   #terminal: Interface | null = null;
+  /** Place in the log of the last mail that was told of. */
+  #mail: number | null = null;
 
   constructor(invocation: Invocation) {
     this.invocation = invocation;
@@ -130,6 +133,27 @@ export class CommandPane {
         if (toErrorBody(error).code !== "UNREACHABLE" || Date.now() > giveUpAtMs) throw error;
         await pause(RETRY_MS);
       }
+    }
+  }
+
+  /** Tells of mail as it comes, one line each, for as long as somebody types here; across restarts of the coordinator. */
+  async #followMail(): Promise<void> {
+    while (this.#terminal !== null) {
+      try {
+        const connection = await this.connection();
+        const behind = this.#mail === null ? {} : { after: this.#mail };
+        const stream = await connection.stream("message.watch", behind, (event) => {
+          const { message } = event as { message: InboxMessage };
+          this.#mail = message.seq;
+          this.print(`${message.signal}  ${this.style(message.id, "dim")}`);
+        });
+        this.#mail ??= stream.ok.seq;
+        await stream.ended;
+      } catch (error) {
+        // A credential that does not count any more will not count again.
+        if (!["UNREACHABLE", "TIMEOUT"].includes(toErrorBody(error).code)) return;
+      }
+      await pause(RECONNECT_MS);
     }
   }
 
@@ -172,6 +196,7 @@ export class CommandPane {
     if (out.stdoutIsTerminal) {
       this.print(this.style("/ask AGENT TEXT · /say ROOM TEXT · /help", "dim"));
       this.#terminal = terminal;
+      void this.#followMail();
     }
     terminal.prompt();
     terminal.on("SIGINT", () => {

@@ -202,6 +202,24 @@ test("S0-24: route explain names every hop of a line and of a question", async (
   ]);
 });
 
+test("S4-41: mail for a person shows in their command pane as it comes, as a signal", async () => {
+  town = new TownUnderTest();
+  town.plan(plan("exec sleep 3600"));
+  await town.ok("up");
+  const pane = town
+    .tmux("list-panes", "-a", "-F", "#{pane_id} #{session_name}:#{pane_title}")
+    .split("\n")
+    .find((line) => line.endsWith("command"))!
+    .split(" ")[0]!;
+  await until(() => town.capture(pane).includes("/help"), "the command pane's prompt");
+  await until(async () => {
+    await town.ok("send", "steve", "gamma wall at 505", "look at the book", "--type", "notification");
+    return town.capture(pane).includes("[COLLABORATION] gamma wall at 505");
+  }, "the signal");
+  expect(town.capture(pane)).toMatch(/📢 .* → steve : \[COLLABORATION\] gamma wall at 505/);
+  expect(town.capture(pane)).not.toContain("look at the book");
+});
+
 test("S0-04: an agent in one room writes to an agent in another; it is in that inbox, from whom it says", async () => {
   town = new TownUnderTest();
   town.plan(

@@ -1,5 +1,6 @@
 import type { Interface } from "node:readline";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
+import type { OperationInput } from "../client/operations.gen.ts";
 import type { Place } from "../client/place.ts";
 import { BosunError, toErrorBody } from "../protocol/error.ts";
 import type { InboxMessage } from "../protocol/message.ts";
@@ -141,7 +142,7 @@ export class CommandPane {
     while (this.#terminal !== null) {
       try {
         const connection = await this.connection();
-        const behind = this.#mail === null ? {} : { after: this.#mail };
+        const behind: OperationInput<"message.watch"> = this.#mail === null ? {} : { after: this.#mail };
         const stream = await connection.stream("message.watch", behind, (event) => {
           const { message } = event as { message: InboxMessage };
           this.#mail = message.seq;

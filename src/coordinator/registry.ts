@@ -15,7 +15,7 @@ import {
   type AgentRow,
   agentIdsFrom,
   agentRow,
-  capableAgents,
+  agentsPage,
   type GroupKind,
   groupsOf,
   housedAgents,
@@ -39,11 +39,11 @@ const SAVE_EVERY_MS = 30_000;
 /** Agents whose status is written in one turn; the rest follow in the next, and others get theirs in between. */
 const WRITE_LIMIT = 500;
 
-/** Of those who can do something, the best so many are described. */
+/** So many of those who can do something are compared. */
 const CANDIDATES = 100;
 
 /** Better to give work to an earlier one. */
-const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working", "offline"];
+const WORK_ORDER: readonly AgentStatus[] = ["idle", "active", "waiting", "working"];
 
 /** Other agents shown to somebody who mistyped a name, and among how many registered ones they are looked for. */
 const NEAR = 5;
@@ -174,16 +174,25 @@ export class Registry {
     return this.#reviving.size === 0 ? ids : [...new Set([...ids, ...this.#reviving.keys()])].sort();
   }
 
-  /** Present agents that have all of these, the best to give work to first: idle, active, waiting, working; then least unread. */
-  withCapabilities(capabilities: string[]): AgentInfo[] {
+  /**
+   * Ids of present agents that have all of these, the best to give work to first: idle, active, waiting, working; then least unread.
+   * Some hundred of them at most: enough to choose from, whatever else is registered.
+   */
+  withCapabilities(capabilities: string[]): string[] {
     const { views } = this.#town.ledger;
-    return capableAgents(views, capabilities)
-      .map((id) => this.row(id))
-      .map((row) => ({ row, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: this.#unread(row) }))
-      .filter(({ row }) => this.statusOf(row) !== "offline")
+    this.#hear();
+    // Those who just came back are still offline in the log.
+    const back = [...this.#reviving.keys()].flatMap((id) => agentRow(views, id) ?? []);
+    const found = back.filter((row) => capabilities.every((each) => row.capabilities.includes(each)));
+    for (const status of WORK_ORDER) {
+      if (found.length >= CANDIDATES) break;
+      found.push(...agentsPage(views, [status], { capabilities }, "", CANDIDATES));
+    }
+    return found
+      .map((row) => ({ id: row.id, rank: WORK_ORDER.indexOf(this.statusOf(row)), unread: this.#unread(row) }))
+      .filter(({ rank }) => rank >= 0)
       .sort((a, b) => a.rank - b.rank || a.unread - b.unread)
-      .slice(0, CANDIDATES)
-      .map(({ row }) => this.describe(row));
+      .map(({ id }) => id);
   }
 
   /** Members of a group or topic at this moment, those of the plan included; null when there is no such group. */

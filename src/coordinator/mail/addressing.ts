@@ -77,8 +77,8 @@ function capable(town: Town, address: string, sender: string): string {
       fix: "any:python, any:python+review",
     });
   }
-  const found = town.registry.withCapabilities(wanted).find((agent) => agent.session_id !== sender);
-  if (found) return found.session_id;
+  const found = town.registry.withCapabilities(wanted).find((id) => id !== sender);
+  if (found !== undefined) return found;
   throw new BosunError({
     code: "UNKNOWN_AGENT",
     what: `nobody here can do ${wanted.join(" and ")}`,

@@ -4,6 +4,7 @@ import { Answering } from "./answering.ts";
 import { Handing } from "./handing.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import { Sending } from "./sending.ts";
+import { Strays } from "./strays.ts";
 import { registerTasks } from "./tasks.ts";
 import { MailWatch } from "./watch.ts";
 
@@ -16,11 +17,13 @@ export function registerMail(dispatch: Dispatch, town: Town): { close(): Promise
   sending.register(dispatch);
   answering.register(sending);
   watch.register(dispatch);
-  new Mailboxes(town, handing, watch).register(dispatch);
+  const strays = new Strays(town);
+  new Mailboxes(town, handing, watch, strays).register(dispatch);
   registerTasks(dispatch, town);
   return {
     async close() {
       watch.close();
+      strays.close();
       await handing.flush();
     },
   };

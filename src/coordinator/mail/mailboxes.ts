@@ -27,7 +27,6 @@ import {
   mailCounts,
   messagesPage,
   type Reader,
-  recipientsWaiting,
   slowestState,
   takesPart,
   threadOf,
@@ -41,6 +40,7 @@ import type { Town } from "../town.ts";
 import { type Handing, readerOf } from "./handing.ts";
 import { letter } from "./letter.ts";
 import { runsFloor, visible } from "./sending.ts";
+import type { Strays } from "./strays.ts";
 import type { MailWatch } from "./watch.ts";
 
 /** Messages of one page unless asked for more. */
@@ -53,9 +53,11 @@ export class Mailboxes {
   readonly #town: Town;
   readonly #handing: Handing;
   readonly #watch: MailWatch;
+  readonly #strays: Strays;
 
-  constructor(town: Town, handing: Handing, watch: MailWatch) {
+  constructor(town: Town, handing: Handing, watch: MailWatch, strays: Strays) {
     this.#town = town;
+    this.#strays = strays;
     this.#handing = handing;
     this.#watch = watch;
   }
@@ -174,7 +176,7 @@ export class Mailboxes {
   #dead(after: number, limit: number): OutputOf<typeof messageDead> {
     const now = this.#town.now();
     const { views } = this.#town.ledger;
-    const page = deadPage(views, this.#gone(), now, after, limit);
+    const page = deadPage(views, this.#strays.all(), now, after, limit);
     return {
       messages: page.rows.map((row) => ({ message: letter(row, { bodies: true }), reason: this.#reason(row, now) })),
       next: page.next,
@@ -184,11 +186,6 @@ export class Mailboxes {
   #reason(row: InboxRow, now: number): "expired" | "unregistered" | "unknown" {
     if (row.expiresAtMs !== null && row.expiresAtMs <= now) return "expired";
     return this.#town.registry.epochOf(row.to) > 0 ? "unregistered" : "unknown";
-  }
-
-  /** Those with unread mail whom nobody knows. */
-  #gone(): string[] {
-    return recipientsWaiting(this.#town.ledger.views).filter((who) => !this.#town.registry.known(who));
   }
 
   #stats(): OutputOf<typeof messageStats> {
@@ -201,7 +198,7 @@ export class Mailboxes {
       by_priority: { critical: 0, important: 0, normal: 0, low: 0, ...mailCounts(views, "priority") },
       unread: unreadTotal(views, now),
       open_requests: mailCounts(views, "open").request ?? 0,
-      dead: deadCount(views, this.#gone(), now),
+      dead: deadCount(views, this.#strays.all(), now),
     };
   }
 }

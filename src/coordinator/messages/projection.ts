@@ -368,12 +368,16 @@ export function unreadPlaces(
   after: number,
   limit: number,
 ): { position: number }[][] {
-  const walk = (which: string): string => `SELECT deliveries.position AS position FROM deliveries
+  // Named, because without statistics the planner walks all of a mailbox.
+  const walk = (
+    index: string,
+    which: string,
+  ): string => `SELECT deliveries.position AS position FROM deliveries INDEXED BY ${index}
     JOIN messages ON messages.position = deliveries.position WHERE recipient = :who AND rank = :rank AND ${which}
     AND deliveries.position > :after AND (deliveries.expires_at_ms IS NULL OR deliveries.expires_at_ms > :now) AND ${FILTER}
     ORDER BY deliveries.position LIMIT :limit`;
-  const unread = statement(db, walk("state < 2"));
-  const unacked = statement(db, walk("deliveries.ack = 1 AND state = 2 AND epoch < :epoch"));
+  const unread = statement(db, walk("deliveries_unread", "state < 2"));
+  const unacked = statement(db, walk("deliveries_unacked", "deliveries.ack = 1 AND state = 2 AND epoch < :epoch"));
   return PRIORITIES.map((_, rank) => {
     const values = { who, rank, now: nowMs, after, limit, ...filterValues(filter) };
     const fresh = unread.all(values) as unknown as { position: number }[];
@@ -428,7 +432,7 @@ export function unreadOf(db: DatabaseSync, { who, epoch, nowMs }: Reader): { unr
       ? { unread: 0, urgent: 0 }
       : (statement(
           db,
-          `SELECT COUNT(*) AS unread, COALESCE(SUM(rank <= 1), 0) AS urgent FROM deliveries
+          `SELECT COUNT(*) AS unread, COALESCE(SUM(rank <= 1), 0) AS urgent FROM deliveries INDEXED BY deliveries_unacked
            WHERE recipient = ? AND ack = 1 AND state = 2 AND epoch < ? AND (expires_at_ms IS NULL OR expires_at_ms > ?)`,
         ).get(who, epoch, nowMs) as { unread: number; urgent: number });
   return {
@@ -525,7 +529,7 @@ export function deadPage(
     `WITH lost AS (
        SELECT recipient, position FROM deliveries
          WHERE state < 2 AND expires_at_ms IS NOT NULL AND expires_at_ms <= :now AND position > :after
-       UNION SELECT recipient, position FROM deliveries
+       UNION SELECT recipient, position FROM deliveries INDEXED BY deliveries_unread
          WHERE state < 2 AND recipient IN (SELECT value FROM json_each(:gone)) AND position > :after),
      places AS (SELECT DISTINCT position FROM lost ORDER BY position LIMIT :limit)
      SELECT ${INBOX_COLUMNS} WHERE (recipient, deliveries.position) IN
@@ -548,8 +552,8 @@ export function deadCount(db: DatabaseSync, gone: readonly string[], nowMs: numb
   if (gone.length === 0) return expired;
   const lost = statement(
     db,
-    `SELECT COUNT(*) AS n FROM deliveries WHERE state < 2 AND recipient IN (SELECT value FROM json_each(?))
-     AND (expires_at_ms IS NULL OR expires_at_ms > ?)`,
+    `SELECT COUNT(*) AS n FROM deliveries INDEXED BY deliveries_unread
+     WHERE state < 2 AND recipient IN (SELECT value FROM json_each(?)) AND (expires_at_ms IS NULL OR expires_at_ms > ?)`,
   ).get(JSON.stringify(gone), nowMs)!.n as number;
   return expired + lost;
 }

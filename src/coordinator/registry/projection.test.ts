@@ -6,7 +6,7 @@ import { afterAll, expect, test } from "vitest";
 import type { Event } from "../../protocol/event.ts";
 import { AGENT_STATUSES } from "../../protocol/registry.ts";
 import { openLedger } from "../log/ledger.ts";
-import { agentCounts, agentRow, agentsPage, capableAgents, lastEpoch, registryProjection } from "./projection.ts";
+import { agentCounts, agentRow, agentsPage, lastEpoch, registryProjection } from "./projection.ts";
 
 const root = mkdtempSync(join(tmpdir(), "bosun-agents-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -71,10 +71,8 @@ test("whatever happens to agents, the counts are those of the agents there are, 
           byUser: countBy(rows.map((row) => row.user)),
         });
         expect(rows.map((row) => row.id)).toEqual(rows.map((row) => row.id).sort());
-        expect(capableAgents(ledger.views, ["python", "go"])).toEqual(
-          rows
-            .filter((row) => row.capabilities.includes("python") && row.capabilities.includes("go"))
-            .map((row) => row.id),
+        expect(agentsPage(ledger.views, AGENT_STATUSES, { capabilities: ["python", "go"] }, "", 100)).toEqual(
+          rows.filter((row) => row.capabilities.includes("python") && row.capabilities.includes("go")),
         );
         for (const row of rows)
           expect(lastEpoch(ledger.views, row.id)?.epoch).toBe(agentRow(ledger.views, row.id)!.epoch);

@@ -236,14 +236,6 @@ export function agentsPage(
     .map(toAgentRow);
 }
 
-/** Ids of those that have all of these, offline ones too. */
-export function capableAgents(db: DatabaseSync, capabilities: readonly string[]): string[] {
-  const { where, values } = conditions({ capabilities });
-  return statement(db, `SELECT id FROM agents WHERE TRUE ${where} ORDER BY id`)
-    .all(values)
-    .map((row) => row.id as string);
-}
-
 function conditions(filter: AgentFilter): { where: string; values: Record<string, string> } {
   const where: string[] = [];
   const values: Record<string, string> = {};

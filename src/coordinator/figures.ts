@@ -7,6 +7,7 @@ import type { OutputOf } from "../protocol/operation.ts";
 import type { AgentInfo, AgentStatus, agentStats } from "../protocol/registry.ts";
 import { Beacon } from "./beacon.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { keysOf } from "./memory/projection.ts";
 import { ackDelays, mailboxRow, mailCounts } from "./messages/projection.ts";
 import { type Doings, type ReportLine, reportLine } from "./report.ts";
 import { taskCount } from "./tasks/projection.ts";
@@ -17,9 +18,6 @@ const BEACON_SESSIONS = 10;
 
 /** Agents of a report that asks for no number. */
 const REPORT_LINES = 100;
-
-/** The most entries one page of a list gives. */
-const PAGE = 1_000;
 
 /** The busiest first, with the sign of each. */
 const SIGNS: readonly [AgentStatus, string][] = [
@@ -114,32 +112,17 @@ export class Figures {
     for (const agent of agents) {
       const { views } = this.#town.ledger;
       const mail = { ...mailboxRow(views, agent.session_id), ackDelaysMs: ackDelays(views, agent.session_id) };
-      lines.push(reportLine(agent, mail, await this.#doings(agent.session_id), this.#town.now()));
+      lines.push(reportLine(agent, mail, this.#doings(agent.session_id), this.#town.now()));
     }
     return { sessions: lines };
   }
 
-  async #doings(owner: string): Promise<Doings> {
+  #doings(owner: string): Doings {
     const { views } = this.#town.ledger;
     return {
       tasks: { owned: taskCount(views, owner, "accepted"), done: taskCount(views, owner, "done") },
-      memory: await this.#keysOf(owner),
+      memory: keysOf(views, owner, this.#town.now()),
     };
-  }
-
-  /** How many keys have a value that `agent` wrote. */
-  async #keysOf(agent: string): Promise<number> {
-    let keys = 0;
-    for (let after: number | null | undefined; after !== null; ) {
-      const page: { entries: unknown[]; next: number | null } = await this.#dispatch.ask("memory.search", {
-        session: agent,
-        limit: PAGE,
-        ...(after !== undefined && { after }),
-      });
-      keys += page.entries.length;
-      after = page.next;
-    }
-    return keys;
   }
 
   async #facts(): Promise<BeaconFacts> {

@@ -7,13 +7,16 @@ import { eventList } from "../protocol/session.ts";
 import { Credentials } from "./credentials.ts";
 import { type Actor, Dispatch, type Stream } from "./dispatch.ts";
 import { registerGroups } from "./groups.ts";
+import { Leases } from "./leasing.ts";
 import { openLedger } from "./log/ledger.ts";
 import { registerMail } from "./mail/mail.ts";
+import { memoryProjection } from "./memory/projection.ts";
 import { messagesProjection } from "./messages/projection.ts";
 import { Refusals } from "./refusals.ts";
 import { registerAgents } from "./registering.ts";
 import { agentRow, registryProjection } from "./registry/projection.ts";
 import { Registry } from "./registry.ts";
+import { Memory } from "./remember.ts";
 import { credentialByHash, sessionsProjection } from "./sessions/projection.ts";
 import { tasksProjection } from "./tasks/projection.ts";
 import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
@@ -46,7 +49,7 @@ export function openFloor(folder: string, clock: Clock) {
   mkdirSync(stateFolder, { recursive: true });
   const ledger = openLedger({
     folder: stateFolder,
-    projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection],
+    projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection, memoryProjection],
     now: clock.now,
   });
   const credentials = new Credentials(
@@ -75,6 +78,8 @@ export function openFloor(folder: string, clock: Clock) {
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
+  const memory = new Memory(dispatch, town);
+  const leases = new Leases(dispatch, town);
   const closers: (() => void)[] = [];
   const ended: string[] = [];
   const stream: Stream = {
@@ -116,6 +121,8 @@ export function openFloor(folder: string, clock: Clock) {
     async close() {
       registry.close();
       await mail.close();
+      memory.close();
+      leases.close();
       await refusals.close();
       await ledger.close();
     },

@@ -12,6 +12,7 @@ import { Dispatch } from "../coordinator/dispatch.ts";
 import { Figures } from "../coordinator/figures.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
+import { Leases } from "../coordinator/leasing.ts";
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
 import { registerLook } from "../coordinator/look.ts";
@@ -25,7 +26,7 @@ import { Refusals } from "../coordinator/refusals.ts";
 import { registerAgents } from "../coordinator/registering.ts";
 import { agentRow, registryProjection } from "../coordinator/registry/projection.ts";
 import { Registry } from "../coordinator/registry.ts";
-import { registerRemember } from "../coordinator/remember.ts";
+import { Memory } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
 import { registerSearch } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
@@ -137,7 +138,13 @@ async function main(): Promise<void> {
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
   const figures = new Figures(dispatch, town);
-  const closing = [registry, registerRemember(dispatch, town), registerSearch(dispatch, town), figures];
+  const closing = [
+    registry,
+    new Memory(dispatch, town),
+    new Leases(dispatch, town),
+    registerSearch(dispatch, town),
+    figures,
+  ];
   registerMoving(dispatch, town);
   new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
 

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { memorySearch } from "../../protocol/memory.ts";
 import { MESSAGE_TYPES, PRIORITIES } from "../../protocol/message.ts";
 import { formatSignal } from "../../protocol/signal.ts";
 import type { Stream } from "../dispatch.ts";
@@ -314,24 +313,7 @@ test("S4-45: a handoff moves a task at once and keeps its history; the old owner
 });
 
 test("S4-44: a sync is answered with the state of whom it asks", async () => {
-  floor.dispatch.handle(memorySearch, ({ session }) => ({
-    entries: [
-      {
-        id: "v1",
-        key: `${session}/plan`,
-        value: { step: 2 },
-        rev: 7,
-        type: "state" as const,
-        tags: [],
-        by: session!,
-        ts: "",
-        expires: null,
-        metadata: {},
-      },
-    ],
-    count: 1,
-    next: null,
-  }));
+  await floor.call(DEV, "memory.set", { key: "dev/plan", value: { step: 2 }, type: "state" });
   await send(CECE, "dev", { type: "request", subject: "Review?" });
   await send(CECE, "dev", { type: "handoff", subject: "Parser", task: "t-1" });
   const sync = await send(REV, "dev", { type: "sync", subject: "How far are you?" });

@@ -2,13 +2,11 @@ import { BosunError } from "../../protocol/error.ts";
 import { messageWatch } from "../../protocol/message.ts";
 import type { Call, Dispatch, Stream } from "../dispatch.ts";
 import { type InboxRow, inboxPage, messagesPage, slowestState } from "../messages/projection.ts";
+import { PORTION, Pump } from "../pump.ts";
 import type { Town } from "../town.ts";
 import { type Handing, readerOf } from "./handing.ts";
 import { letter } from "./letter.ts";
 import { runsFloor } from "./sending.ts";
-
-/** Messages read from the log at once for one watcher. */
-const PORTION = 200;
 
 /** One who follows mail: reads on from its cursor whenever there may be more. */
 interface Watcher {
@@ -16,8 +14,7 @@ interface Watcher {
 }
 
 /**
- * Mail as it comes. A watcher has a cursor and reads the log behind it; a new message only wakes it. So what is behind and
- * what is new are one, nothing is lost or doubled between them, and a slow reader costs a number.
+ * Mail as it comes. A watcher has a cursor and reads on behind it whenever a new message wakes it.
  */
 export class MailWatch {
   readonly #town: Town;
@@ -143,55 +140,5 @@ export class MailWatch {
 
   #failed(error: unknown): void {
     this.#town.log.warn({ err: error }, "handing over cannot be written down");
-  }
-}
-
-/** Carries rows behind a cursor to one stream, a portion per turn of the event loop, as fast as its reader takes them. */
-class Pump<Row extends { position: number }> implements Watcher {
-  #cursor: number;
-  readonly #stream: Stream;
-  readonly #read: (cursor: number) => Row[];
-  readonly #text: (row: Row) => string;
-  #full = false;
-  #planned = false;
-  #stopped = false;
-  /** Hears of what was given to the stream. */
-  onSent: (rows: readonly Row[]) => void = () => {};
-
-  constructor(from: number, stream: Stream, read: (cursor: number) => Row[], text: (row: Row) => string) {
-    this.#cursor = from;
-    this.#stream = stream;
-    this.#read = read;
-    this.#text = text;
-    stream.onDrain(() => {
-      this.#full = false;
-      this.wake();
-    });
-    this.wake();
-  }
-
-  wake(): void {
-    if (this.#planned || this.#full || this.#stopped) return;
-    this.#planned = true;
-    setImmediate(() => this.#carry());
-  }
-
-  stop(): void {
-    this.#stopped = true;
-  }
-
-  #carry(): void {
-    this.#planned = false;
-    if (this.#full || this.#stopped) return;
-    const rows = this.#read(this.#cursor);
-    const sent: Row[] = [];
-    for (const row of rows) {
-      if (this.#full) break;
-      this.#full = !this.#stream.push(this.#text(row));
-      this.#cursor = row.position;
-      sent.push(row);
-    }
-    if (sent.length > 0) this.onSent(sent);
-    if (rows.length === PORTION) this.wake();
   }
 }

@@ -12,11 +12,13 @@ import { openLedger } from "./log/ledger.ts";
 import { registerMail } from "./mail/mail.ts";
 import { memoryProjection } from "./memory/projection.ts";
 import { messagesProjection } from "./messages/projection.ts";
+import { registerMoving } from "./moving.ts";
 import { Refusals } from "./refusals.ts";
 import { registerAgents } from "./registering.ts";
 import { agentRow, registryProjection } from "./registry/projection.ts";
 import { Registry } from "./registry.ts";
 import { Memory } from "./remember.ts";
+import { Search } from "./searching.ts";
 import { credentialByHash, sessionsProjection } from "./sessions/projection.ts";
 import { tasksProjection } from "./tasks/projection.ts";
 import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
@@ -36,7 +38,13 @@ export const agent = (id: string): Actor => ({
 /** A clock that stands still until it is told otherwise. */
 export class Clock {
   ms = Date.parse("2026-04-21T10:00:00Z");
-  readonly now = (): number => this.ms;
+  #runs = false;
+  readonly now = (): number => (this.#runs ? Date.now() : this.ms);
+
+  /** From now on it is the machine's. */
+  run(): void {
+    this.#runs = true;
+  }
 
   pass(seconds: number): void {
     this.ms += seconds * 1000;
@@ -80,6 +88,8 @@ export function openFloor(folder: string, clock: Clock) {
   const mail = registerMail(dispatch, town);
   const memory = new Memory(dispatch, town);
   const leases = new Leases(dispatch, town);
+  const search = new Search(dispatch, town);
+  registerMoving(dispatch, town);
   const closers: (() => void)[] = [];
   const ended: string[] = [];
   const stream: Stream = {
@@ -123,6 +133,7 @@ export function openFloor(folder: string, clock: Clock) {
       await mail.close();
       memory.close();
       leases.close();
+      search.close();
       await refusals.close();
       await ledger.close();
     },

@@ -28,7 +28,7 @@ import { agentRow, registryProjection } from "../coordinator/registry/projection
 import { Registry } from "../coordinator/registry.ts";
 import { Memory } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
-import { registerSearch } from "../coordinator/searching.ts";
+import { Search } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
 import type { House } from "../coordinator/server/house.ts";
 import { HttpDoor } from "../coordinator/server/http-door.ts";
@@ -142,7 +142,7 @@ async function main(): Promise<void> {
     registry,
     new Memory(dispatch, town),
     new Leases(dispatch, town),
-    registerSearch(dispatch, town),
+    new Search(dispatch, town),
     figures,
   ];
   registerMoving(dispatch, town);

@@ -1,4 +1,8 @@
 import { z } from "zod";
+import { Id } from "./id-schema.ts";
+import { Json } from "./json.ts";
+import { MemoryType } from "./memory.ts";
+import { MessageType } from "./message.ts";
 import { defineOperation } from "./operation.ts";
 
 /** Registry, mail and memory together: search, figures, moving in and out. */
@@ -95,7 +99,46 @@ export const hubBeacon = defineOperation({
   }),
 });
 
-const Imported = z.looseObject({ at: z.string().optional() });
+const At = z.string().describe("RFC 3339; without an offset UTC");
+
+/** Records as another system has them. They are checked one by one: a bad one is told of and leaves the others alone. */
+export const ImportedAgent = z.looseObject({
+  id: Id,
+  name: z.string().min(1).max(128),
+  type: z.string().min(1).max(64),
+  at: At,
+  user: z.string().max(128).nullish(),
+  location: z.string().max(256).nullish(),
+  capabilities: z.array(z.string().min(1).max(64)).max(64).nullish(),
+  task: z.string().max(512).nullish(),
+  metadata: z.record(z.string(), Json).nullish(),
+});
+
+export const ImportedMessage = z.looseObject({
+  id: z.string().min(1).max(128),
+  type: MessageType,
+  from: z.string().min(1).max(64),
+  to: z.string().min(1).max(64).nullable().describe("null: everybody"),
+  subject: z.string().max(512),
+  body: z.string(),
+  at: At,
+  data: Json.optional(),
+  inReplyTo: z.string().nullish(),
+});
+
+export const ImportedMemory = z.looseObject({
+  id: z.string().min(1).max(128),
+  key: z.string().min(1).max(512),
+  value: Json,
+  type: MemoryType,
+  by: z.string().min(1).max(64),
+  at: At,
+  ttlS: z.number().positive().nullish(),
+  tags: z.array(z.string().min(1).max(64)).max(64).nullish(),
+  metadata: z.record(z.string(), Json).nullish(),
+});
+
+const Records = z.array(z.record(z.string(), z.unknown())).max(1000);
 
 export const hubImport = defineOperation({
   name: "hub.import",
@@ -103,10 +146,10 @@ export const hubImport = defineOperation({
   effect: "write",
   role: "admin",
   input: z.strictObject({
-    source: z.string().describe("where they come from, for the log"),
-    agents: z.array(Imported).max(1000).optional(),
-    messages: z.array(Imported).max(1000).optional(),
-    memory: z.array(Imported).max(1000).optional(),
+    source: z.string().max(512).describe("where they come from, for the log"),
+    agents: Records.optional().describe("id, name, type, at, user, location, capabilities, task, metadata"),
+    messages: Records.optional().describe("id, type, from, to, subject, body, at, data, inReplyTo; oldest first"),
+    memory: Records.optional().describe("id, key, value, type, by, at, ttlS, tags, metadata; oldest first"),
   }),
   output: z.looseObject({
     imported: z.looseObject({ agents: z.number(), messages: z.number(), memory: z.number() }),

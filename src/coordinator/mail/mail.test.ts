@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { MESSAGE_TYPES, PRIORITIES } from "../../protocol/message.ts";
 import { formatSignal } from "../../protocol/signal.ts";
-import type { Stream } from "../dispatch.ts";
+import { Ear } from "../ear.fixture.ts";
 import { ANN, agent, Clock, openFloor, planAgent, planOf } from "../registry.fixture.ts";
 
 let folder: string;
@@ -46,41 +46,15 @@ const codeOf = (attempt: Promise<unknown>): Promise<string> =>
     (error: { code: string }) => error.code,
   );
 
-/** A stream that keeps what it is given, and is slow when told to be. */
-class Ear implements Stream {
-  readonly heard: { subject: string; seq: number; body?: string }[] = [];
-  room = Number.POSITIVE_INFINITY;
-  readonly #drains: (() => void)[] = [];
-  readonly #closers: (() => void)[] = [];
-
-  push(json: string): boolean {
-    this.heard.push((JSON.parse(json) as { message: { subject: string; seq: number } }).message);
-    this.room--;
-    return this.room > 0;
-  }
-  onDrain(listener: () => void): void {
-    this.#drains.push(listener);
-  }
-  onClose(listener: () => void): void {
-    this.#closers.push(listener);
-  }
-  end(): void {}
-  drain(room: number): void {
-    this.room = room;
-    for (const listener of this.#drains) listener();
-  }
-  leave(): void {
-    for (const closer of this.#closers.splice(0)) closer();
-  }
+interface Told {
+  message: { subject: string; seq: number; body?: string };
 }
 
-const watch = (who: typeof CECE, ear: Ear, input: Record<string, unknown> = {}) =>
+const watch = (who: typeof CECE, ear: Ear<Told>, input: Record<string, unknown> = {}) =>
   floor.dispatch.enter(() => who, "message.watch", input, { key: undefined, stream: ear });
 
-async function heard(ear: Ear, count: number): Promise<string[]> {
-  for (let turn = 0; turn < 1000 && ear.heard.length < count; turn++) await new Promise((next) => setImmediate(next));
-  return ear.heard.map((message) => message.subject);
-}
+const heard = async (ear: Ear<Told>, count: number): Promise<string[]> =>
+  (await ear.until(count)).map(({ message }) => message.subject);
 
 test("S4-31, S4-32, O4-06: a message is stored with all its fields, its data byte for byte", async () => {
   const dataJson = '{"task_id": "t-1",  "priority":"high", "n": 1.0, "ü": "\\u00fc"}';
@@ -215,7 +189,7 @@ test("S4-29, S4-37: a ping to one that is there is answered for it, with the tim
 });
 
 test("S4-37: an agent that follows its mail answers a ping itself; one that follows and does not answer is told of", async () => {
-  const ear = new Ear();
+  const ear = new Ear<Told>();
   await watch(DEV, ear);
   const asked = floor.call(CECE, "message.ping", { to: "dev", timeoutMs: 5_000 });
   await heard(ear, 1);
@@ -436,7 +410,7 @@ test("S4-89: queued, notified, presented, acked: only handing over the body to i
   const state = async () => (await floor.call(ANN, "message.show", { id })).deliveries[0].state;
   const unread = async () => (await floor.call(DEV, "message.inbox", { bodies: false })).unread;
   expect([await unread(), await state()]).toEqual([1, "queued"]);
-  const ear = new Ear();
+  const ear = new Ear<Told>();
   await watch(DEV, ear, { after: 0 });
   await heard(ear, 1);
   for (let turn = 0; turn < 100 && (await state()) === "queued"; turn++)
@@ -526,7 +500,7 @@ test("the same key is one message; the same key for another message is refused",
 test("a watcher gets what is behind its cursor and what comes, each once and in order, however slow it is", async () => {
   for (let n = 0; n < 450; n++) void send(CECE, "dev", { subject: `m${n}` });
   await send(CECE, "rev", { subject: "not for dev" });
-  const ear = new Ear();
+  const ear = new Ear<Told>();
   ear.room = 3;
   await watch(DEV, ear, { after: 0 });
   expect(await heard(ear, 4)).toEqual(["m0", "m1", "m2"]);
@@ -535,24 +509,28 @@ test("a watcher gets what is behind its cursor and what comes, each once and in 
   await heard(ear, 103);
   ear.drain(Number.POSITIVE_INFINITY);
   expect(await heard(ear, 451)).toEqual([...Array.from({ length: 450 }, (_, n) => `m${n}`), "new"]);
-  const late = new Ear();
-  await watch(DEV, late, { after: ear.heard.at(-2)!.seq });
+  const late = new Ear<Told>();
+  await watch(DEV, late, { after: ear.heard.at(-2)!.message.seq });
   expect(await heard(late, 1)).toEqual(["new"]);
   ear.leave();
   late.leave();
 });
 
 test("with bodies a watcher is handed its mail; somebody else's watching changes nothing", async () => {
-  const own = new Ear();
-  const other = new Ear();
-  const all = new Ear();
+  const own = new Ear<Told>();
+  const other = new Ear<Told>();
+  const all = new Ear<Told>();
   await watch(ANN, other, { who: "dev", bodies: true });
   await watch(ANN, all, { all: true });
   const { id } = await send(CECE, "dev", {});
   await heard(other, 1);
   await heard(all, 1);
   const state = async () => (await floor.call(ANN, "message.show", { id })).deliveries[0].state;
-  expect([await state(), other.heard[0]!.body, all.heard[0]!.body]).toEqual(["queued", "Body", undefined]);
+  expect([await state(), other.heard[0]!.message.body, all.heard[0]!.message.body]).toEqual([
+    "queued",
+    "Body",
+    undefined,
+  ]);
   await watch(DEV, own, { after: 0, bodies: true });
   await heard(own, 1);
   for (let turn = 0; turn < 100 && (await state()) !== "presented"; turn++)

@@ -204,6 +204,11 @@ export function valueAt(db: DatabaseSync, position: number): ValueRow | null {
   return row ? toValueRow(row) : null;
 }
 
+/** Whether a value of this id was ever set. */
+export function valueKnown(db: DatabaseSync, id: string): boolean {
+  return statement(db, "SELECT 1 FROM memory_values WHERE id = ? LIMIT 1").get(id) !== undefined;
+}
+
 /** Changes of a key before `before`, newest first. */
 export function historyPage(db: DatabaseSync, key: string, before: number, limit: number): ValueRow[] {
   return statement(

@@ -277,6 +277,12 @@ export function messageRow(db: DatabaseSync, id: string): MessageRow | null {
   return row ? toMessageRow(row) : null;
 }
 
+/** The message at this place of the log. */
+export function messageAt(db: DatabaseSync, position: number): MessageRow | null {
+  const row = statement(db, `SELECT ${MESSAGE_COLUMNS} FROM messages WHERE position = ?`).get(position);
+  return row ? toMessageRow(row) : null;
+}
+
 /** One message as `who` has it; null when it was not written to them. */
 export function deliveryOf(db: DatabaseSync, message: string, who: string): InboxRow | null {
   const row = statement(db, `SELECT ${INBOX_COLUMNS} WHERE recipient = ? AND id = ?`).get(who, message);

@@ -270,6 +270,13 @@ function conditions(filter: AgentFilter): { where: string; values: Record<string
   return { where: where.map((each) => `AND ${each}`).join(" "), values };
 }
 
+/** Ids of all registered agents, offline ones too. */
+export function allAgentIds(db: DatabaseSync): string[] {
+  return statement(db, "SELECT id FROM agents ORDER BY id")
+    .all()
+    .map((row) => row.id as string);
+}
+
 /** Registered ids that begin as `prefix` does, a few. */
 export function agentIdsFrom(db: DatabaseSync, prefix: string, limit: number): string[] {
   return statement(db, "SELECT id FROM agents WHERE id >= ? AND id < ? ORDER BY id LIMIT ?")

@@ -1,11 +1,13 @@
 import { BosunError } from "../protocol/error.ts";
 import { nearest } from "../protocol/nearest.ts";
-import type { Command, Flag, FlagValue } from "./command.ts";
+import { type Command, type Flag, type FlagValue, type Invocation, listOf, textOf } from "./command.ts";
+import { durationMs } from "./time.ts";
 
 /** What every command understands. A command's own flag of the same letter wins behind its name: `feed -f` follows. */
 export const GLOBAL_FLAGS: Record<string, Flag> = {
   file: { short: "f", value: "FILE", about: "the floor plan (floorplan.yaml here or above)" },
   town: { short: "t", value: "NAME", about: "the town (else: environment, plan, folder)" },
+  as: { value: "AGENT", about: "speak as this registered agent (people only)" },
   json: { value: "FIELD,…", optionalValue: true, about: "print JSON; with fields only those" },
   plain: { about: "print tab-separated records, never cut" },
   quiet: { short: "q", about: "no talk on stderr" },
@@ -132,4 +134,31 @@ function unknownCommand(word: string, next: string | undefined, commands: readon
     ...(close && { why: `did you mean ${close}?` }),
     fix: close ? `bosun ${close} --help` : "bosun help",
   });
+}
+
+/** A flag's value as a whole number, or undefined. Throws USAGE. */
+export function numberOf(invocation: Invocation, flag: string, command: Command): number | undefined {
+  const text = textOf(invocation, flag);
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw usage(`--${flag} ${text}`, command, "it needs a whole number");
+}
+
+/** A flag's value as a duration in milliseconds, or undefined. Throws USAGE. */
+export function durationOf(invocation: Invocation, flag: string, command: Command): number | undefined {
+  const text = textOf(invocation, flag);
+  if (text === undefined) return undefined;
+  const ms = durationMs(text);
+  if (ms !== null) return ms;
+  throw usage(`--${flag} ${text}`, command, "a duration is 500ms, 30s or 5m");
+}
+
+/** All words of a flag: given several times, or with commas between them. */
+export function wordsOf(invocation: Invocation, flag: string): string[] {
+  return listOf(invocation, flag).flatMap((text) =>
+    text
+      .split(",")
+      .map((word) => word.trim())
+      .filter((word) => word !== ""),
+  );
 }

@@ -6,7 +6,8 @@ import { BosunError, toErrorBody } from "../protocol/error.ts";
 import type { InboxMessage } from "../protocol/message.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Invocation } from "./command.ts";
-import { nearRooms, printMail } from "./commands/message.ts";
+import { printMail } from "./commands/mail.ts";
+import { nearRooms } from "./commands/message.ts";
 import { errorLines } from "./print-error.ts";
 import { pause } from "./time.ts";
 

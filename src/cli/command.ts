@@ -25,15 +25,28 @@ export interface Command {
   aliases?: string[];
   /** What stands behind the name in help: `ROOM…`. */
   args?: string;
-  group: "plan" | "look" | "session" | "room" | "message" | "keep" | "shell";
+  group: "plan" | "look" | "session" | "room" | "message" | "agent" | "mail" | "memory" | "keep" | "shell";
   /** Operations it calls; help and tests read them. The first gives summary and flag texts. */
   ops?: OperationName[];
   summary?: string;
   flags?: Record<string, Flag>;
   examples?: string[];
+  /** Needs no floor plan: where nothing names a town it means the town `default`. */
+  anywhere?: boolean;
   /** Not shown in the overview. */
   hidden?: boolean;
   run(invocation: Invocation): Promise<number> | number;
+}
+
+export interface PlaceWish {
+  /** As the command's own `anywhere`. */
+  anywhere?: boolean;
+}
+
+export interface ConnectWish extends PlaceWish {
+  start?: boolean;
+  /** The registered agent to speak as; without it the one of `--as`, else oneself. */
+  as?: string;
 }
 
 /** One call of the program, after reading its arguments. */
@@ -45,9 +58,9 @@ export interface Invocation {
   /** Folder of the bundles (`coordinator.js`, `plan.js`) and its parent (`presets/`, `examples/`). */
   distFolder: string;
   /** Which town is meant. Throws NOT_FOUND when nothing names one. */
-  place(): Place;
+  place(options?: PlaceWish): Place;
   /** Connects, starting the coordinator when it does not run; with `start: false` that is UNREACHABLE instead. */
-  connect(options?: { start?: boolean }): Promise<Connection>;
+  connect(options?: ConnectWish): Promise<Connection>;
 }
 
 /** A flag's value as text, or undefined. */

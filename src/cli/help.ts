@@ -9,7 +9,10 @@ const GROUPS: [Command["group"], string][] = [
   ["look", "Look"],
   ["session", "Sessions and views"],
   ["room", "Rooms"],
-  ["message", "Agents"],
+  ["message", "Questions to agents"],
+  ["agent", "The registry"],
+  ["mail", "Mail and tasks"],
+  ["memory", "Shared memory and leases"],
   ["keep", "Keep well"],
   ["shell", "More"],
 ];

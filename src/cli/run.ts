@@ -3,16 +3,20 @@ import { join } from "node:path";
 import { isatty } from "node:tty";
 import { startCoordinator } from "../client/autostart.ts";
 import { type Connection, openConnection, readToken } from "../client/connection.ts";
-import { findPlace, type Place } from "../client/place.ts";
+import { findPlace, findPlaceAnywhere, type Place } from "../client/place.ts";
 import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import { findCommand, parseArguments, usage } from "./arguments.ts";
-import type { Command, FlagValue, Invocation } from "./command.ts";
+import type { Command, FlagValue, Invocation, PlaceWish } from "./command.ts";
+import { AGENT_COMMANDS } from "./commands/agent.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
+import { MAIL_COMMANDS } from "./commands/mail.ts";
 import { MCP_COMMANDS } from "./commands/mcp.ts";
+import { MEMORY_COMMANDS } from "./commands/memory.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
+import { MOVING_COMMANDS } from "./commands/moving.ts";
 import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
@@ -29,6 +33,10 @@ export const COMMANDS: readonly Command[] = [
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,
+  ...AGENT_COMMANDS,
+  ...MAIL_COMMANDS,
+  ...MEMORY_COMMANDS,
+  ...MOVING_COMMANDS,
   ...BENCH_COMMANDS,
   ...MCP_COMMANDS,
   ...SHELL_COMMANDS,
@@ -45,7 +53,7 @@ export async function run(argv: readonly string[], distFolder: string): Promise<
     const { command, args, flags } = parseArguments(argv, COMMANDS);
     out = new Output(wishOf(flags));
     if (!command || "help" in flags) return command ? print(out, helpOf(command)) : help([], out, distFolder);
-    return await command.run(invocationOf(args, flags, out, distFolder));
+    return await command.run(invocationOf(command, args, flags, out, distFolder));
   } catch (error) {
     const body = toErrorBody(error);
     printError(body, out);
@@ -89,10 +97,17 @@ function wishOf(flags: Record<string, FlagValue>) {
   };
 }
 
-function invocationOf(args: string[], flags: Record<string, FlagValue>, out: Output, distFolder: string): Invocation {
+function invocationOf(
+  command: Command,
+  args: string[],
+  flags: Record<string, FlagValue>,
+  out: Output,
+  distFolder: string,
+): Invocation {
   let place: Place | null = null;
-  const where = (): Place => {
-    place ??= findPlace({ file: flags.file as string | undefined, town: flags.town as string | undefined });
+  const where = ({ anywhere = command.anywhere ?? false }: PlaceWish = {}): Place => {
+    const named = { file: flags.file as string | undefined, town: flags.town as string | undefined };
+    place ??= anywhere ? findPlaceAnywhere(named) : findPlace(named);
     return place;
   };
   return {
@@ -101,17 +116,18 @@ function invocationOf(args: string[], flags: Record<string, FlagValue>, out: Out
     out,
     distFolder,
     place: where,
-    connect: (options) => connect(where(), distFolder, options?.start ?? true),
+    connect: ({ start = true, as = flags.as as string | undefined, ...wish } = {}) =>
+      connect(where(wish), distFolder, start, as),
   };
 }
 
 /** A coordinator that is just leaving, or just coming, is met again a moment later. */
 const ATTEMPTS = 3;
 
-async function connect(place: Place, distFolder: string, start: boolean): Promise<Connection> {
+async function connect(place: Place, distFolder: string, start: boolean, as: string | undefined): Promise<Connection> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await openConnection(place.socket, readToken(place.tokenFile));
+      return await openConnection(place.socket, readToken(place.tokenFile), as);
     } catch (error) {
       const silent = error instanceof BosunError && error.code === "UNREACHABLE";
       if (!silent || !start || place.given || attempt >= ATTEMPTS) throw error;

@@ -134,9 +134,13 @@ export class Connection {
     });
   }
 
-  /** Lets the process end although the connection is open. */
+  /** Lets the process end although the connection is open; `ref` takes that back. */
   unref(): void {
     this.#socket.unref();
+  }
+
+  ref(): void {
+    this.#socket.ref();
   }
 
   close(): void {

@@ -5,9 +5,14 @@ import type { Answer, OperationInput, OperationName } from "./operations.gen.ts"
 import { findPlace, type Place } from "./place.ts";
 
 export { BosunError, type ErrorBody, type ErrorCode } from "../protocol/error.ts";
+export { formatSignal } from "../protocol/signal.ts";
+export * from "./collaboration-hub.ts";
 export { type CallOptions, Connection, openConnection, type Stream, type StreamOptions } from "./connection.ts";
+export type { LinkOptions } from "./link.ts";
 export type { Answer, OperationInput, OperationName } from "./operations.gen.ts";
 export { findPlace, type Place, type PlaceFlags } from "./place.ts";
+export * from "./session-registry.ts";
+export * from "./shared-memory.ts";
 
 export interface ConnectOptions {
   /** Which town; default: what flags-less `bosun` would mean here (environment, then the nearest floor plan). */

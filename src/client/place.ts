@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import { discoverTown, peekTown, type TownSource } from "../protocol/town.ts";
@@ -114,6 +115,23 @@ export function findPlace(flags: PlaceFlags, env: Environment = process.env, cwd
   if (flags.file !== undefined || (plan !== null && planTown === town)) return place;
   const remembered = from === "flag" || from === "environment" || plan === null ? recall(home, town) : null;
   return remembered ? { ...place, ...remembered } : place;
+}
+
+/** The town of whoever stands in none. */
+const DEFAULT_TOWN = "default";
+
+/** As `findPlace`; but agents who only want to find and write to each other need no floor plan: theirs is the town `default`. */
+export function findPlaceAnywhere(
+  flags: PlaceFlags,
+  env: Environment = process.env,
+  cwd: string = process.cwd(),
+): Place {
+  try {
+    return findPlace(flags, env, cwd);
+  } catch (error) {
+    if (flags.file !== undefined || !(error instanceof BosunError && error.code === "NOT_FOUND")) throw error;
+    return findPlace({ town: DEFAULT_TOWN }, env, env.HOME || homedir());
+  }
 }
 
 function noTown(cwd: string): BosunError {

@@ -1,24 +1,11 @@
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startCoordinator } from "../client/autostart.ts";
-import { findPlace, type Place } from "../client/place.ts";
+import { findPlaceAnywhere } from "../client/place.ts";
 import { StdioGuest, serveOverStdio } from "../mcp/stdio.ts";
 import { PROFILES, type Profile } from "../mcp/tools.ts";
 import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
-
-/** The town of whoever stands in none. */
-const DEFAULT_TOWN = "default";
-
-function place(town: string | undefined): Place {
-  try {
-    return findPlace({ town });
-  } catch (error) {
-    if (!(error instanceof BosunError && error.code === "NOT_FOUND")) throw error;
-    return findPlace({ town: DEFAULT_TOWN }, process.env, homedir());
-  }
-}
 
 /** Standard output belongs to the protocol, whatever the level. */
 function say(level: string, text: string): void {
@@ -37,7 +24,7 @@ async function main(): Promise<void> {
   // Whatever a library prints while it works must not get between two answers.
   for (const name of ["log", "info", "debug"] as const)
     console[name] = (...words: unknown[]) => console.error(...words);
-  const here = place(values.town);
+  const here = findPlaceAnywhere({ town: values.town });
   const version = (
     JSON.parse(readFileSync(join(import.meta.dirname, "../package.json"), "utf8")) as { version: string }
   ).version;

@@ -271,7 +271,8 @@ test("S4-86: a report per agent and metrics for all: mail, time to acknowledge, 
 
   const { sessions } = await town.json("report");
   const of = (id: string) => sessions.find((each: { session_id: string }) => each.session_id === id);
-  expect(of("dev-001")).toMatchObject({ status: "active", sent: 5, received: 0, acked: 0, ack_ms: null, memory: 0 });
+  // The acceptance of its offer came back to it.
+  expect(of("dev-001")).toMatchObject({ status: "active", sent: 5, received: 1, acked: 0, ack_ms: null, memory: 0 });
   expect(of("rev-002")).toMatchObject({
     received: 5,
     unread: 1,

@@ -5,6 +5,7 @@ import { ageText } from "../time.ts";
 
 const serve: Command = {
   name: "serve",
+  anywhere: true,
   group: "shell",
   ops: ["http.open", "http.close", "http.show"],
   flags: {
@@ -61,13 +62,14 @@ function printOpen(line: (text: string) => void, url: string, tokenFile: string)
 }
 
 /** `working 2 · idle 1`; what nobody has is left out. */
-function countsText(counts: unknown): string {
+export function countsText(counts: unknown): string {
   const said = Object.entries((counts ?? {}) as Record<string, number>).filter(([, count]) => count > 0);
   return said.map(([name, count]) => `${sanitise(name)} ${count}`).join(" · ") || "none";
 }
 
 const stats: Command = {
   name: "stats",
+  anywhere: true,
   group: "look",
   ops: ["hub.stats"],
   async run(invocation) {
@@ -107,6 +109,7 @@ const stats: Command = {
 
 const report: Command = {
   name: "report",
+  anywhere: true,
   args: "[ID]",
   group: "look",
   ops: ["hub.report"],
@@ -157,6 +160,7 @@ const report: Command = {
 
 const beacon: Command = {
   name: "beacon",
+  anywhere: true,
   group: "look",
   ops: ["hub.beacon"],
   async run(invocation) {

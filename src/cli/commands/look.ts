@@ -6,6 +6,7 @@ import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet } from "../command.ts";
 import { sinceText } from "../time.ts";
+import { updateStatus } from "./agent.ts";
 
 type Status = Answer<"town.status">;
 type Session = Status["sessions"][number];
@@ -26,11 +27,13 @@ const status: Command = {
   group: "look",
   ops: ["town.status"],
   flags: {
+    task: { value: "TEXT", about: "with an agent and its status: what it works on" },
     why: { about: "with evidence, source and age of every state" },
     "no-start": { about: "do not start a coordinator" },
   },
   examples: ["bosun status", "bosun status agents-spx --why", "bosun status --json=name,state"],
   async run(invocation) {
+    if (invocation.args.length > 1) return updateStatus(invocation, status);
     const connection = await invocation.connect({ start: !isSet(invocation, "no-start") });
     const [session] = invocation.args;
     const answer = await connection.call("town.status", session ? { session } : {});

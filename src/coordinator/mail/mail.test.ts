@@ -238,6 +238,17 @@ test("S4-42, S4-43: an offer is accepted once; whoever comes second is told who 
   expect(await subjects(CECE, { type: ["task_accept"] })).toEqual(["Mine"]);
 });
 
+test("S4-43: an acceptance that names no task means the newest that its recipient offers", async () => {
+  await send(CECE, "rev", { type: "task_offer", subject: "Old", task: "t-1" });
+  clock.pass(1);
+  const offer = await send(CECE, "rev", { type: "task_offer", subject: "New", task: "t-2" });
+  expect(await codeOf(send(REV, "dev", { type: "task_accept" }))).toBe("NOT_FOUND");
+  const accepted = await send(REV, "cece", { type: "task_accept", subject: "On it" });
+  expect([accepted.task, accepted.thread]).toEqual(["t-2", offer.id]);
+  await send(REV, "cece", { type: "task_accept", task: "t-1" });
+  expect((await floor.call(REV, "task.list", { owner: "rev" })).tasks).toHaveLength(2);
+});
+
 test("S4-42: an acknowledgement settles an offer too, and whoever offered it hears of it", async () => {
   const offer = await send(CECE, ["dev", "rev"], { type: "task_offer", subject: "Parser" });
   await floor.call(DEV, "message.ack", { ids: [offer.id], outcome: "declined", note: "no time" });

@@ -27,7 +27,7 @@ import {
 } from "../messages/projection.ts";
 import { rfc3339 } from "../registry.ts";
 import * as work from "../tasks/decide.ts";
-import { taskRow } from "../tasks/projection.ts";
+import { taskRow, tasksPage } from "../tasks/projection.ts";
 import type { Town } from "../town.ts";
 import { type Addressed, resolve } from "./addressing.ts";
 import { signalOf } from "./letter.ts";
@@ -150,9 +150,14 @@ export class Sending {
   compose(views: Views, actor: Actor, asked: Letter): { events: Event[]; posted: Posted } {
     checkSizes(asked);
     const now = this.#town.now();
-    const before = asked.inReplyTo === undefined ? null : visible(views, asked.inReplyTo, actor);
     const addressed = resolve(this.#town, asked.to, actor.id, asked.queue ?? false);
     const { recipients, skipped } = this.#withRoom(views, addressed);
+    const before =
+      asked.inReplyTo !== undefined
+        ? visible(views, asked.inReplyTo, actor)
+        : asked.type === "task_accept"
+          ? meantOffer(views, actor, asked.task, recipients)
+          : null;
     if ((asked.type === "ping" || asked.type === "sync") && recipients.length > MOST_ANSWERS) throw tooMany(asked.type);
     const id = randomUUID();
     const { task, events } = this.#work(views, actor, asked, before, recipients, id);
@@ -190,7 +195,7 @@ export class Sending {
     const { type, subject: title } = asked;
     const named = asked.task ?? before?.task ?? null;
     if (type === "task_accept") {
-      if (named === null) throw noTask();
+      if (named === null) throw nothingOffered(actor, recipients);
       const note = asked.body || null;
       const accepted = work.accept(taskRow(views, named), named, actor.id, message, note);
       return { task: named, events: [...acceptedOffer(views, actor, before, note), ...accepted] };
@@ -346,11 +351,28 @@ function tooMany(type: string): BosunError {
   });
 }
 
-function noTask(): BosunError {
+/** The offer that an acceptance means which names none: the newest of those it is sent to. */
+function meantOffer(
+  views: Views,
+  actor: Actor,
+  task: string | undefined,
+  recipients: readonly string[],
+): MessageRow | null {
+  const known =
+    task === undefined
+      ? tasksPage(views, { offeredTo: actor.id, states: ["offered"] }, "", 1000)
+          .filter((each) => recipients.includes(each.by))
+          .sort((a, b) => b.sinceMs - a.sinceMs)[0]
+      : taskRow(views, task);
+  return known ? messageRow(views, known.message) : null;
+}
+
+function nothingOffered(actor: Actor, recipients: readonly string[]): BosunError {
   return new BosunError({
-    code: "USAGE",
-    what: "a task_accept must say which task it accepts",
-    fix: "reply to the offer, or name the task",
+    code: "NOT_FOUND",
+    what: `${recipients.join(", ")} has no task on offer for ${actor.id}`,
+    why: "an acceptance replies to an offer, names a task, or means the newest that its recipient offers",
+    fix: `bosun task list --offered-to ${actor.id}   shows them`,
   });
 }
 

@@ -13,12 +13,15 @@ export function spaced(text: string): string {
  * an operator. Throws USAGE when no letter or digit is left.
  */
 export function queryOf(typed: string): string {
-  const parts = [...typed.matchAll(/"([^"]*)"(\*?)|([^\s"]+)/g)].flatMap(([, phrase, star, word]) => {
-    const text = spaced(phrase ?? word!.replace(/\*+$/, "")).trim();
-    if (!/[\p{L}\p{N}]/u.test(text)) return [];
-    const prefix = star === "*" || (word?.endsWith("*") ?? false);
-    return [`"${text.replaceAll('"', " ")}"${prefix ? "*" : ""}`];
-  });
+  // A control character ends the query for SQLite, in the middle of a word.
+  const parts = [...typed.replace(/\p{Cc}/gu, " ").matchAll(/"([^"]*)"(\*?)|([^\s"]+)/g)].flatMap(
+    ([, phrase, star, word]) => {
+      const text = spaced(phrase ?? word!.replace(/\*+$/, "")).trim();
+      if (!/[\p{L}\p{N}]/u.test(text)) return [];
+      const prefix = star === "*" || (word?.endsWith("*") ?? false);
+      return [`"${text.replaceAll('"', " ")}"${prefix ? "*" : ""}`];
+    },
+  );
   if (parts.length > 0) return parts.join(" ");
   throw new BosunError({
     code: "USAGE",

@@ -58,11 +58,11 @@ describe("reading a command line", () => {
   });
 
   test("commands of two words and aliases are found", () => {
-    expect(["plan show", "view ls", "audit tail", "messages", "ps"].map((line) => parsed(line).name)).toEqual([
+    expect(["plan show", "view ls", "audit tail", "memory-set", "ps"].map((line) => parsed(line).name)).toEqual([
       "plan show",
       "view ls",
       "events",
-      "inbox",
+      "memory set",
       "ls",
     ]);
   });

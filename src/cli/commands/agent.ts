@@ -150,11 +150,27 @@ const list: Command = {
   aliases: ["agents"],
   group: "agent",
   anywhere: true,
-  ops: ["agent.list"],
-  flags: FILTERS,
+  ops: ["agent.list", "agent.stats"],
+  flags: { ...FILTERS, stats: { about: "count them instead" } },
   examples: ["bosun list", "bosun list --all --json=session_id,status"],
-  run: (invocation) => printList(invocation, undefined, list),
+  run: (invocation) => (isSet(invocation, "stats") ? printCounts(invocation) : printList(invocation, undefined, list)),
 };
+
+async function printCounts(invocation: Invocation): Promise<number> {
+  const connection = await invocation.connect();
+  const stats = await connection.call("agent.stats", {});
+  if (invocation.out.wish.json) invocation.out.json(stats);
+  else {
+    invocation.out.lines([
+      `Total: ${stats.total_sessions}`,
+      `Active: ${stats.active_sessions}`,
+      `By status: ${countsText(stats.by_status)}`,
+      `By type: ${countsText(stats.by_type)}`,
+      `By user: ${countsText(stats.by_user)}`,
+    ]);
+  }
+  return 0;
+}
 
 const find: Command = {
   name: "find",

@@ -114,6 +114,7 @@ type Entry = { seq: number; at: string; actor: string; type: string } & Record<s
 
 const events: Command = {
   name: "events",
+  anywhere: true,
   aliases: ["audit tail"],
   group: "keep",
   ops: ["event.list"],
@@ -163,6 +164,7 @@ function entryText({ seq, at, actor, type, hash: _hash, ...data }: Entry): strin
 
 const auditVerify: Command = {
   name: "audit verify",
+  anywhere: true,
   group: "keep",
   ops: ["audit.verify"],
   async run(invocation) {
@@ -178,6 +180,7 @@ const auditVerify: Command = {
 
 const rebuild: Command = {
   name: "rebuild",
+  anywhere: true,
   group: "keep",
   ops: ["log.rebuild"],
   async run(invocation) {

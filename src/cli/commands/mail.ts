@@ -14,7 +14,7 @@ const SEND_FLAGS = {
   priority: { value: "PRIORITY", about: PRIORITIES.join(", ") },
   data: { value: "JSON", about: "anything structured, kept byte for byte" },
   key: { value: "KEY", about: "sending again with the same key counts once" },
-  ack: {},
+  ack: { about: "wait for an acknowledgement: shown again to a restarted recipient" },
 } as const;
 
 interface SendWish {

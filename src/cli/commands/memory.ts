@@ -33,7 +33,7 @@ function fenceOf(invocation: Invocation, command: Command): { name: string; toke
 const set: Command = {
   name: "memory set",
   aliases: ["memory-set"],
-  args: "[SESSION] KEY VALUE",
+  args: "[BY] KEY VALUE",
   group: "memory",
   anywhere: true,
   ops: ["memory.set"],
@@ -267,7 +267,7 @@ const search: Command = {
 const remove: Command = {
   name: "memory delete",
   aliases: ["memory-delete", "memory rm"],
-  args: "[SESSION] KEY",
+  args: "[BY] KEY",
   group: "memory",
   anywhere: true,
   ops: ["memory.delete"],

@@ -200,6 +200,7 @@ function planOf(invocation: Invocation): { file?: string } {
 
 const start: Command = {
   name: "start",
+  anywhere: true,
   group: "keep",
   summary: "Start the coordinator; any command that needs it does the same",
   async run(invocation) {
@@ -228,6 +229,7 @@ async function gone(pid: number): Promise<void> {
 
 const stop: Command = {
   name: "stop",
+  anywhere: true,
   group: "keep",
   ops: ["coordinator.stop"],
   async run(invocation) {

@@ -4,10 +4,10 @@ import { BosunError, type ErrorBody } from "../protocol/error.ts";
 import { townHome } from "./home.ts";
 import { type Place, rememberedPlaceFile } from "./place.ts";
 
-/** A cold start that opens a large log and takes over running sessions stays well below; past it something hangs. */
+/** Longest silence of a coordinator that starts: while it reads a long log it says how far it is. Past it something hangs. */
 const READY_WITHIN_MS = 30_000;
 
-/** What a coordinator says on file descriptor 3, one line, before it closes it. */
+/** What a coordinator says on file descriptor 3 before it closes it: lines of progress, and this as the last. */
 type StartReport = { ready: true; pid: number; socket: string; already?: boolean } | { error: ErrorBody };
 
 /** Enough of a dying coordinator's last words for an error text. */
@@ -56,16 +56,18 @@ export async function startCoordinator(program: string, place: Place): Promise<{
   });
   try {
     const report = await new Promise<StartReport | null>((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(notStarted(place, "it did not get ready in time", "TIMEOUT")),
-        READY_WITHIN_MS,
-      );
+      const giveUp = (): void => reject(notStarted(place, "it did not get ready in time", "TIMEOUT"));
+      let timer = setTimeout(giveUp, READY_WITHIN_MS);
       const settle = (): void => {
         clearTimeout(timer);
         resolve(parseReport(gathered[2]!));
       };
       pipes[2].on("end", settle);
-      pipes[2].on("data", () => gathered[2]!.includes("\n") && settle());
+      pipes[2].on("data", () => {
+        clearTimeout(timer);
+        timer = setTimeout(giveUp, READY_WITHIN_MS);
+        if (parseReport(gathered[2]!)) settle();
+      });
       child.on("error", (error) => reject(notStarted(place, error.message)));
       child.on("close", settle);
     });
@@ -79,9 +81,18 @@ export async function startCoordinator(program: string, place: Place): Promise<{
   }
 }
 
+/** Null as long as there was nothing but progress. */
 function parseReport(text: string): StartReport | null {
+  for (const line of text.split("\n").slice(0, -1)) {
+    const said = parsed(line);
+    if (said && !("progress" in said)) return said as StartReport;
+  }
+  return null;
+}
+
+function parsed(line: string): object | null {
   try {
-    return JSON.parse(text.split("\n", 1)[0]!) as StartReport;
+    return JSON.parse(line) as object;
   } catch {
     return null;
   }

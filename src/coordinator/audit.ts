@@ -1,8 +1,12 @@
+import { BosunError } from "../protocol/error.ts";
 import type { MessageSent, StoredEvent } from "../protocol/event.ts";
+import { auditProve } from "../protocol/hub.ts";
 import { auditVerify, coordinatorStop, eventList, logRebuild } from "../protocol/session.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import { signalOf } from "./mail/letter.ts";
 import { runsFloor } from "./mail/sending.ts";
+import { placeOfValue } from "./memory/projection.ts";
+import { messageRow } from "./messages/projection.ts";
 import type { Town } from "./town.ts";
 
 export function registerAudit(dispatch: Dispatch, town: Town, stop: (because: string) => void): void {
@@ -20,11 +24,26 @@ export function registerAudit(dispatch: Dispatch, town: Town, stop: (because: st
     }
     return { events: events.map((entry) => shown(entry, call.actor)), next: events.at(-1)?.position ?? head };
   });
-  dispatch.handle(auditVerify, () => ({ ...town.ledger.verify() }));
+  dispatch.handle(auditVerify, async () => ({ ...(await town.ledger.verifySlowly()) }));
+  dispatch.handle(auditProve, ({ id }) => ({ ...town.ledger.prove(placeOf(town, id)) }));
   dispatch.handle(logRebuild, () => ({ ...town.ledger.rebuild() }));
   dispatch.handle(coordinatorStop, (_input, call) => {
     setImmediate(() => stop(`asked by ${call.actor.id}`));
     return { pid: process.pid };
+  });
+}
+
+/** Number of an entry, or where a message or value of this id stands. Throws NOT_FOUND. */
+function placeOf(town: Town, id: string): number {
+  if (/^\d{1,15}$/.test(id)) return Number(id);
+  const { views } = town.ledger;
+  const place = messageRow(views, id)?.position ?? placeOfValue(views, id);
+  if (place !== null) return place;
+  throw new BosunError({
+    code: "NOT_FOUND",
+    what: `nothing in the log is called ${id}`,
+    why: "it is neither the number of an entry nor the id of a message or of a value",
+    fix: "bosun events -n 20   shows the newest entries with their numbers",
   });
 }
 

@@ -6,7 +6,7 @@ import { MAX_BODY_BYTES, MAX_DATA_BYTES } from "../protocol/message.ts";
 import { LEASE_S } from "../protocol/registry.ts";
 import { type Dispatch, once } from "./dispatch.ts";
 import type { Ledger } from "./log/ledger.ts";
-import { valueKnown, valueRow } from "./memory/projection.ts";
+import { placeOfValue, valueRow } from "./memory/projection.ts";
 import { messageRow } from "./messages/projection.ts";
 import { agentRow, allAgentIds } from "./registry/projection.ts";
 import type { Town } from "./town.ts";
@@ -188,7 +188,7 @@ class Values {
 
   event(record: unknown): Event | null {
     const { id, key, value, type, by, at, ttlS, tags, metadata } = checked(ImportedMemory, record);
-    if (valueKnown(this.#views, id) || this.#taken.has(id)) return null;
+    if (placeOfValue(this.#views, id) !== null || this.#taken.has(id)) return null;
     const setAtMs = timeOf(at);
     const valueJson = JSON.stringify(value);
     if (Buffer.byteLength(valueJson) > MAX_VALUE_BYTES) throw new Unfit(`value: more than ${MAX_VALUE_BYTES} bytes`);

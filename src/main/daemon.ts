@@ -46,13 +46,22 @@ import { Watch } from "../coordinator/watch.ts";
 import { exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import type { Plan } from "../protocol/plan.ts";
 
-/** What the starter is told, once, on file descriptor 3: ready, or why not. */
-function tell(message: unknown): void {
+/** What the starter is told on file descriptor 3 while it waits. */
+function report(message: unknown): void {
   try {
     writeSync(3, `${JSON.stringify(message)}\n`);
+  } catch {
+    // EBADF: started by hand, without somebody waiting. EPIPE: nobody waits any more. The log says the same.
+  }
+}
+
+/** The last of it: ready, or why not. */
+function tell(message: unknown): void {
+  report(message);
+  try {
     closeSync(3);
   } catch {
-    // EBADF: started by hand, without somebody waiting. The log says the same.
+    // As above.
   }
 }
 
@@ -87,6 +96,8 @@ async function main(): Promise<void> {
   const ledger = openLedger({
     folder: stateFolder,
     projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection, memoryProjection],
+    origin: `bosun/${name.name}`,
+    progress: (done, total) => report({ progress: { done, total } }),
   });
   const rooms = openRooms({ folder: stateFolder, report: (trouble) => log.warn({ trouble }, "a room has trouble") });
   const credentials = new Credentials(

@@ -273,7 +273,7 @@ export const eventList = defineOperation({
 
 export const auditVerify = defineOperation({
   name: "audit.verify",
-  summary: "Check the hash chain of the log from the first entry to the last",
+  summary: "Check the log from the first entry to the last: chain, Merkle leaves, signed checkpoints",
   effect: "read",
   role: "viewer",
   input: z.strictObject({}),
@@ -281,6 +281,8 @@ export const auditVerify = defineOperation({
     ok: z.boolean(),
     entries: z.number(),
     head: z.string(),
+    /** Signed ones that the entries agree with. */
+    checkpoints: z.number(),
     firstBad: z.number().nullable(),
     why: z.string().nullable(),
   }),

@@ -2,6 +2,7 @@ import type { Answer } from "../../client/operations.gen.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
+import { checkProof } from "../proof.ts";
 import { clockText, sinceText } from "../time.ts";
 
 const viewOpen: Command = {
@@ -167,14 +168,59 @@ const auditVerify: Command = {
   anywhere: true,
   group: "keep",
   ops: ["audit.verify"],
+  flags: {
+    proof: { value: "FILE", about: "check a proof instead; needs no town" },
+    key: { value: "FILE", about: "with --proof: the public key one trusts" },
+  },
+  examples: ["bosun audit verify", "bosun audit verify --proof entry-17.json --key floor.pub.pem"],
   async run(invocation) {
+    const proof = textOf(invocation, "proof");
+    if (proof !== undefined) return verifyProof(invocation, proof, textOf(invocation, "key"));
     const connection = await invocation.connect();
     const verdict = await connection.call("audit.verify", {});
     if (invocation.out.wish.json) invocation.out.json(verdict);
     else if (verdict.ok)
-      invocation.out.line(`unbroken: ${verdict.entries} entries, head ${verdict.head.slice(0, 16)}…`);
-    else invocation.out.complain(`broken at entry ${verdict.firstBad}: ${verdict.why}`);
+      invocation.out.line(
+        `unbroken: ${verdict.entries} entries, ${verdict.checkpoints} signed checkpoints, head ${verdict.head.slice(0, 16)}…`,
+      );
+    else
+      invocation.out.complain(
+        `broken${verdict.firstBad === null ? "" : ` at entry ${verdict.firstBad}`}: ${verdict.why}`,
+      );
     return verdict.ok ? 0 : 1;
+  },
+};
+
+function verifyProof({ out }: Invocation, file: string, keyFile: string | undefined): number {
+  const { readFileSync } = process.getBuiltinModule("node:fs");
+  const key = keyFile === undefined ? null : readFileSync(keyFile, "utf8");
+  const checked = checkProof(readFileSync(file, "utf8"), key);
+  if (out.wish.json) out.json(checked);
+  else if (checked.ok) {
+    out.line(`proven: entry ${checked.seq} is one of the ${checked.size} that ${checked.origin} signed`);
+    if (key === null) out.say("signed by the key in the proof itself; --key FILE checks against one you trust");
+  } else out.complain(`not proven: ${checked.why}`);
+  return checked.ok ? 0 : 1;
+}
+
+const auditProve: Command = {
+  name: "audit prove",
+  anywhere: true,
+  args: "ID",
+  group: "keep",
+  ops: ["audit.prove"],
+  examples: ["bosun audit prove 17 > entry-17.json && bosun audit verify --proof entry-17.json"],
+  async run(invocation) {
+    const [id] = invocation.args;
+    if (id === undefined)
+      throw usage("audit prove needs the number of an entry, or the id of a message or value", auditProve);
+    const connection = await invocation.connect();
+    const proof = await connection.call("audit.prove", { id });
+    const { out } = invocation;
+    if (out.wish.fields) out.json(proof);
+    // A proof is for a file, and for programs: it is JSON in any case.
+    else out.write(`${JSON.stringify(proof, null, out.wish.json ? 0 : 2)}\n`);
+    return 0;
   },
 };
 
@@ -281,4 +327,4 @@ function printPlan({ out }: Invocation, answer: PlanAnswer): void {
   }
 }
 
-export const KEEP_COMMANDS = [planShow, viewOpen, viewLs, share, unshare, events, auditVerify, rebuild];
+export const KEEP_COMMANDS = [planShow, viewOpen, viewLs, share, unshare, events, auditVerify, auditProve, rebuild];

@@ -200,8 +200,10 @@ test("an older copy of the log put back is still found after more was written to
   });
   await Promise.all(Array.from({ length: 10 }, (_, index) => write(ledger, ghost(`g${index}`))));
   await ledger.close();
-  expect(verifyFolder(folder)).toMatchObject({ ok: false, firstBad: 20, why: expect.stringContaining("rewritten") });
-  renameSync(join(folder, "head.json"), join(folder, "head.json.seen"));
+  expect(verifyFolder(folder)).toMatchObject({ ok: false, firstBad: 16, why: expect.stringContaining("was changed") });
+  // A person has seen it and takes the log as it is: what was noted is put aside.
+  for (const name of ["head.json", "leaves.bin", "checkpoints.txt"])
+    renameSync(join(folder, name), join(folder, `${name}.seen`));
   await open(folder).close();
   expect(verifyFolder(folder)).toMatchObject({ ok: true, entries: 25 });
 });

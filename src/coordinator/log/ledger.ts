@@ -4,13 +4,16 @@ import type { DatabaseSync } from "node:sqlite";
 import { BosunError } from "../../protocol/error.ts";
 import type { Event, StoredEvent } from "../../protocol/event.ts";
 import { stamp } from "./chain.ts";
+import { type Checkpoint, Checkpoints } from "./checkpoints.ts";
+import { Leaves } from "./leaves.ts";
 import { Mark } from "./mark.ts";
 import type { Head } from "./port.ts";
 import type { Projection } from "./projection.ts";
+import { LogProof, type Proof } from "./proof.ts";
 import { openSqliteLog, type SqliteLog } from "./sqlite.ts";
 import { statement } from "./statement.ts";
 import { damaged, isStorageFailure } from "./storage-error.ts";
-import { type Verdict, verifyChain } from "./verify.ts";
+import { type Noted, type Verdict, verifyChain, verifySteps } from "./verify.ts";
 import { Views } from "./views.ts";
 
 /** Commands of one commit. Bounds how long one turn of the event loop can take; the rest follow in the next. */
@@ -57,23 +60,28 @@ interface Waiting {
   reject: (thrown: unknown) => void;
 }
 
+export interface LedgerOptions {
+  folder: string;
+  projections: Projection[];
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  /** Whose log it is; the first line of its checkpoints. */
+  origin?: string;
+  /** Told while views are made anew, which takes long with a long log. */
+  progress?: (done: number, total: number) => void;
+}
+
 /**
  * Opens the facts of a town in `folder` (made, private, when missing): `log.sqlite` holds the log and its views, `head.json`
  * the high-water mark. Throws CONFLICT when another process has it, LOG_DAMAGED when it cannot be trusted to go on from,
  * REFUSED when a newer bosun wrote it. `now` gives milliseconds since 1970.
  */
-export function openLedger(options: { folder: string; projections: Projection[]; now?: () => number }): Ledger {
+export function openLedger(options: LedgerOptions): Ledger {
   mkdirSync(options.folder, { recursive: true, mode: 0o700 });
   const file = join(options.folder, "log.sqlite");
   const log = openSqliteLog(file);
   try {
-    return new Ledger(
-      log,
-      file,
-      new Mark(join(options.folder, "head.json")),
-      options.projections,
-      options.now ?? Date.now,
-    );
+    return new Ledger(log, file, options);
   } catch (thrown) {
     log.close();
     throw thrown;
@@ -89,21 +97,55 @@ export function verifyFolder(folder: string): Verdict {
   if (!existsSync(file)) throw new BosunError({ code: "NOT_FOUND", what: `there is no log in ${folder}` });
   const log = openSqliteLog(file);
   try {
-    return verifyWithMark(log, new Mark(join(folder, "head.json")));
+    const leavesFile = join(folder, "leaves.bin");
+    const leaves = existsSync(leavesFile) ? new Leaves(leavesFile) : null;
+    const keyFile = join(folder, "checkpoint-key.pem");
+    const checkpoints = existsSync(keyFile)
+      ? new Checkpoints(join(folder, "checkpoints.txt"), keyFile, "").read()
+      : { checkpoints: [], forged: 0 };
+    try {
+      return judge(log, new Mark(join(folder, "head.json")), leaves, checkpoints);
+    } finally {
+      leaves?.close();
+    }
   } finally {
     log.close();
   }
 }
 
-function verifyWithMark(log: SqliteLog, mark: Mark): Verdict {
+function judge(
+  log: SqliteLog,
+  mark: Mark,
+  leaves: Leaves | null,
+  { checkpoints, forged }: { checkpoints: Checkpoint[]; forged: number },
+): Verdict {
+  const { noted, why } = notedBy(log, mark, leaves, checkpoints, forged);
+  return withDoubt(verifyChain(log.db, noted), why);
+}
+
+/** What was noted outside the log, and what of that cannot be read or is not ours. */
+function notedBy(
+  log: SqliteLog,
+  mark: Mark,
+  leaves: Leaves | null,
+  checkpoints: Checkpoint[],
+  forged: number,
+): { noted: Noted; why: string | null } {
+  const heads = [log.head()];
+  let why = forged > 0 ? `${forged} checkpoints are not signed by this town's key` : null;
   try {
-    const noted = mark.read();
-    return verifyChain(log.db, noted ? [noted, log.head()] : [log.head()]);
+    const head = mark.read();
+    if (head) heads.push(head);
   } catch (thrown) {
-    const why = `the high-water mark cannot be read: ${thrown instanceof Error ? thrown.message : thrown}`;
-    const verdict = verifyChain(log.db, [log.head()]);
-    return verdict.ok ? { ...verdict, ok: false, why } : verdict;
+    why = `the high-water mark cannot be read: ${thrown instanceof Error ? thrown.message : thrown}`;
   }
+  const size = leaves?.size ?? 0;
+  const leaf = (index: number): Buffer | null => (leaves && index < size ? leaves.at(index) : null);
+  return { noted: { heads, leaf, leaves: size, checkpoints }, why };
+}
+
+function withDoubt(verdict: Verdict, why: string | null): Verdict {
+  return verdict.ok && why !== null ? { ...verdict, ok: false, why } : verdict;
 }
 
 /**
@@ -119,17 +161,19 @@ export class Ledger {
   readonly #inode: number;
   readonly #mark: Mark;
   readonly #views: Views;
+  readonly #proof: LogProof;
   readonly #now: () => number;
   #queue: Waiting[] = [];
   #running: Promise<void> | null = null;
   #closed: BosunError | null = null;
 
-  constructor(log: SqliteLog, file: string, mark: Mark, projections: Projection[], now: () => number) {
+  constructor(log: SqliteLog, file: string, options: LedgerOptions) {
+    const { folder, projections, now = Date.now, origin = "bosun", progress } = options;
     this.#log = log;
     this.#file = file;
     this.#inode = statSync(file).ino;
-    this.#mark = mark;
-    this.#views = new Views(log, projections);
+    this.#mark = new Mark(join(folder, "head.json"));
+    this.#views = new Views(log, projections, progress);
     this.#now = now;
     log.db.exec(`CREATE TABLE IF NOT EXISTS commands(
       actor TEXT NOT NULL, key TEXT NOT NULL, result TEXT, position INTEGER NOT NULL, digest TEXT, PRIMARY KEY (actor, key)
@@ -137,6 +181,7 @@ export class Ledger {
     addDigest(log.db);
     this.#views.catchUp();
     this.#startMark();
+    this.#proof = new LogProof(folder, log.db, origin);
   }
 
   /** The connection that holds the views; read from it, never write. Between two turns it shows only what is durable. */
@@ -172,9 +217,27 @@ export class Ledger {
     return { entries, equal: differing.length === 0, differing };
   }
 
-  /** Checks the chain from the first entry to the last, and its end against the high-water mark. */
+  /** Checks the log from the first entry to the last against all that was noted outside. Others wait meanwhile. */
   verify(): Verdict {
-    return verifyWithMark(this.#log, this.#mark);
+    return judge(this.#log, this.#mark, this.#proof.leaves, this.#proof.checkpoints.read());
+  }
+
+  /** The same for entries there are now, with a turn for others in between. */
+  async verifySlowly(): Promise<Verdict> {
+    const { checkpoints, forged } = this.#proof.checkpoints.read();
+    const { noted, why } = notedBy(this.#log, this.#mark, this.#proof.leaves, checkpoints, forged);
+    const until = this.head().position;
+    const steps = verifySteps(this.#log.db, noted, until);
+    for (;;) {
+      const step = steps.next();
+      if (step.done) return withDoubt(step.value, why);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** That the entry is in the log, for somebody who has nothing of it. Throws NOT_FOUND. */
+  prove(position: number): Proof {
+    return this.#proof.prove(position);
   }
 
   /** Answers what is waiting, writes the mark and gives the file free. */
@@ -188,6 +251,7 @@ export class Ledger {
     }
     await this.#running;
     if (!this.#log.db.isOpen) return;
+    this.#proof.close();
     this.#mark.flush();
     this.#log.close();
   }
@@ -216,8 +280,13 @@ export class Ledger {
       await new Promise((resolve) => setImmediate(resolve));
       const batch = this.#queue.splice(0, BATCH_LIMIT);
       try {
-        await this.#log.append((head) => this.#decideAll(batch, head));
+        let added: StoredEvent[] = [];
+        await this.#log.append((head) => {
+          added = this.#decideAll(batch, head);
+          return added;
+        });
         this.#checkInode();
+        this.#proof.add(added);
       } catch (thrown) {
         for (const waiting of batch) waiting.reject(thrown);
         continue;

@@ -15,10 +15,16 @@ const KNOWN: ReadonlySet<string> = new Set(EVENT_TYPES);
 export class Views {
   readonly #log: SqliteLog;
   readonly #projections: readonly Projection[];
+  readonly #progress: (done: number, total: number) => void;
   readonly #byType = new Map<string, Projection[]>();
 
-  constructor(log: SqliteLog, projections: readonly Projection[]) {
+  constructor(
+    log: SqliteLog,
+    projections: readonly Projection[],
+    progress: (done: number, total: number) => void = () => {},
+  ) {
     this.#log = log;
+    this.#progress = progress;
     this.#projections = projections;
     for (const projection of projections) {
       for (const type of projection.handles) this.#byType.set(type, [...(this.#byType.get(type) ?? []), projection]);
@@ -92,6 +98,7 @@ export class Views {
         applied = chunk.at(-1)!.position;
         this.setApplied(applied);
         db.exec("COMMIT");
+        this.#progress(applied, this.#log.head().position);
       } catch (thrown) {
         if (db.isTransaction) db.exec("ROLLBACK");
         throw thrown;

@@ -204,9 +204,10 @@ export function valueAt(db: DatabaseSync, position: number): ValueRow | null {
   return row ? toValueRow(row) : null;
 }
 
-/** Whether a value of this id was ever set. */
-export function valueKnown(db: DatabaseSync, id: string): boolean {
-  return statement(db, "SELECT 1 FROM memory_values WHERE id = ? LIMIT 1").get(id) !== undefined;
+/** Where in the log the value of this id was set; null when none ever was. */
+export function placeOfValue(db: DatabaseSync, id: string): number | null {
+  const row = statement(db, "SELECT MIN(position) AS position FROM memory_values WHERE id = ?").get(id)!;
+  return row.position as number | null;
 }
 
 /** Changes of a key before `before`, newest first. */

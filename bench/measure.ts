@@ -2,6 +2,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
+import { findPlaceAnywhere, type Place } from "../src/client/place.ts";
 
 export const CLI = resolve(import.meta.dirname, "../dist/bosun.js");
 
@@ -81,6 +82,11 @@ export class Ground {
       BOSUN_TMUX_SOCKET: this.socket,
       BOSUN_TOWN: `bench${count}`,
     };
+  }
+
+  /** Where the library finds this ground's coordinator, as the command line would. */
+  get place(): Place {
+    return findPlaceAnywhere({}, this.env, this.folder);
   }
 
   get stateFolder(): string {

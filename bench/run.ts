@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coldStart } from "./cold-start.ts";
+import { hub } from "./hub.ts";
 import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
 import { type Bench, machine, type Result } from "./measure.ts";
@@ -14,7 +15,7 @@ import { second } from "./second.ts";
 import { up } from "./up.ts";
 import { writes } from "./writes.ts";
 
-const BENCHES: Bench[] = [up, second, latency, writes, coldStart, idle];
+const BENCHES: Bench[] = [up, second, latency, writes, hub, coldStart, idle];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

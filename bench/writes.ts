@@ -86,17 +86,18 @@ export const writes: Bench = {
   },
 };
 
-function rawSqlite(file: string): number {
+/** Rows per second that SQLite alone appends to `file`, one commit and one fsync each. */
+export function rawSqlite(file: string, rows = WRITES): number {
   const database = new DatabaseSync(file);
   database.exec(
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t(id INTEGER PRIMARY KEY, text TEXT)",
   );
   const insert = database.prepare("INSERT INTO t(text) VALUES (?)");
   const startedMs = performance.now();
-  for (let n = 0; n < WRITES; n++) insert.run(`line ${n}: the quick brown fox jumps over the lazy dog`);
+  for (let n = 0; n < rows; n++) insert.run(`line ${n}: the quick brown fox jumps over the lazy dog`);
   const seconds = (performance.now() - startedMs) / 1000;
   database.close();
-  return WRITES / seconds;
+  return rows / seconds;
 }
 
 async function clients(

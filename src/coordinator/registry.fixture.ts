@@ -15,7 +15,7 @@ import { messagesProjection } from "./messages/projection.ts";
 import { registerMoving } from "./moving.ts";
 import { Refusals } from "./refusals.ts";
 import { registerAgents } from "./registering.ts";
-import { agentRow, registryProjection } from "./registry/projection.ts";
+import { agentEpoch, registryProjection } from "./registry/projection.ts";
 import { Registry } from "./registry.ts";
 import { Memory } from "./remember.ts";
 import { Search } from "./searching.ts";
@@ -63,7 +63,7 @@ export function openFloor(folder: string, clock: Clock) {
   const credentials = new Credentials(
     stateFolder,
     (hash) => credentialByHash(ledger.views, hash),
-    (id) => agentRow(ledger.views, id)?.epoch ?? null,
+    (id) => agentEpoch(ledger.views, id),
   );
   const refusals = new Refusals(ledger, (error) => {
     throw error;

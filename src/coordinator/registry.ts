@@ -13,6 +13,7 @@ import { declaredPanes } from "./plan/diff.ts";
 import { COORDINATOR, factsOf, mayReturn, registrationOf, statusEvent } from "./registry/decide.ts";
 import {
   type AgentRow,
+  agentEpoch,
   agentIdsFrom,
   agentRow,
   agentsPage,
@@ -107,7 +108,7 @@ export class Registry {
   /** Registered, declared in the plan, or a person of the town: mail to it has somebody to read it. */
   known(id: string): boolean {
     const { views } = this.#town.ledger;
-    return agentRow(views, id) !== null || this.reserved(id) !== null || isEnrolled(views, id);
+    return agentEpoch(views, id) !== null || this.reserved(id) !== null || isEnrolled(views, id);
   }
 
   /** What of the plan has this id, in words, or null: such an id is nobody's to register. */

@@ -24,7 +24,7 @@ import { registerNarrate } from "../coordinator/narrate.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
 import { Refusals } from "../coordinator/refusals.ts";
 import { registerAgents } from "../coordinator/registering.ts";
-import { agentRow, registryProjection } from "../coordinator/registry/projection.ts";
+import { agentEpoch, registryProjection } from "../coordinator/registry/projection.ts";
 import { Registry } from "../coordinator/registry.ts";
 import { Memory } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
@@ -103,7 +103,7 @@ async function main(): Promise<void> {
   const credentials = new Credentials(
     stateFolder,
     (hash) => credentialByHash(ledger.views, hash),
-    (agent) => agentRow(ledger.views, agent)?.epoch ?? null,
+    (agent) => agentEpoch(ledger.views, agent),
   );
   const socket = socketPath(home, name.name);
   ensureSocketFolder(dirname(socket));

@@ -242,7 +242,7 @@ users:`,
   });
   expect(sent.code).toBe(0);
   const inbox = JSON.parse(
-    (await town.run(["inbox", "--json"], { env: { BOSUN_TOKEN_FILE: tokenOf("agents-qqq") } })).stdout,
+    (await town.run(["inbox", "--bodies", "--json"], { env: { BOSUN_TOKEN_FILE: tokenOf("agents-qqq") } })).stdout,
   );
   expect(inbox.messages).toEqual([
     expect.objectContaining({

@@ -300,7 +300,7 @@ test("S4-86: a report per agent and metrics for all: mail, time to acknowledge, 
   expect(value('bosun_agents{status="active"')).toBe(2);
   expect(value('bosun_messages_total{type="task_offer"')).toBe(1);
   expect(value('bosun_deliveries{state="acked"')).toBe(3);
-  expect(value("bosun_unread_messages")).toBe(1);
+  expect(value("bosun_unread_messages")).toBe(2);
   expect(value('bosun_memory_values{type="note"')).toBe(2);
   expect(value('bosun_requests_total{door="http",operation="memory.set",outcome="ok"')).toBe(3);
   expect(value("bosun_log_bytes")).toBeGreaterThan(10_000);

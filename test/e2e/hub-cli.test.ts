@@ -186,6 +186,20 @@ test("S4-47, S4-48, S4-49, S4-50, S4-51: memory-set and memory-get in the words 
   for (const type of MEMORY_TYPES) await town.ok("memory-set", "cece-001", `of-${type}`, "1", "--type", type);
 });
 
+test("S4-57, S4-58, S4-59, S4-60, S4-61, S4-62, S4-63: state, fact, decision, task, context, note and config are settable, counted and filtered by", async () => {
+  await register("cece-001", "Cece", "Claude");
+  for (const [index, type] of MEMORY_TYPES.entries())
+    for (let n = 0; n <= index; n++) await town.ok("memory-set", "cece-001", `${type}-${n}`, "1", "--type", type);
+  const { by_type } = await town.json("memory", "stats");
+  expect(by_type).toEqual(Object.fromEntries(MEMORY_TYPES.map((type, index) => [type, index + 1])));
+  for (const [index, type] of MEMORY_TYPES.entries()) {
+    const { entries } = await town.json("memory-search", "--type", type);
+    expect(entries.map((entry: { key: string; type: string }) => [entry.key, entry.type])).toEqual(
+      Array.from({ length: index + 1 }, (_, n) => [`${type}-${index - n}`, type]),
+    );
+  }
+});
+
 test("S4-52, S4-53, S4-54, S4-56: memory-search by pattern, tags and session; delete tells how many", async () => {
   await crew();
   for (const [by, key, tags] of [

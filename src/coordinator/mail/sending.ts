@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { BosunError } from "../../protocol/error.ts";
 import type { Event, MessageSent } from "../../protocol/event.ts";
+import { newId } from "../../protocol/id.ts";
 import {
   MAX_BODY_BYTES,
   MAX_DATA_BYTES,
@@ -159,7 +159,7 @@ export class Sending {
           ? meantOffer(views, actor, asked.task, recipients)
           : null;
     if ((asked.type === "ping" || asked.type === "sync") && recipients.length > MOST_ANSWERS) throw tooMany(asked.type);
-    const id = randomUUID();
+    const id = newId();
     const { task, events } = this.#work(views, actor, asked, before, recipients, id);
     const data: MessageSent = {
       id,
@@ -202,7 +202,7 @@ export class Sending {
     }
     if (type !== "task_offer" && type !== "handoff") return { task: named, events: [] };
     // Answering an offer with another one makes a new task, unless it says which it means.
-    const task = asked.task ?? `task-${message.slice(0, 8)}`;
+    const task = asked.task ?? `task-${message.slice(-8)}`;
     const known = taskRow(views, task);
     const one = type === "handoff" && recipients.length === 1 ? recipients[0]! : null;
     const events =

@@ -181,6 +181,11 @@ export function agentRow(db: DatabaseSync, id: string): AgentRow | null {
   return row ? toAgentRow(row) : null;
 }
 
+/** Null when nobody is registered under this id. */
+export function agentEpoch(db: DatabaseSync, id: string): number | null {
+  return (statement(db, "SELECT epoch FROM agents WHERE id = ?").get(id)?.epoch as number | undefined) ?? null;
+}
+
 /** The epoch of the last registration under this id and who made it; null when there never was one. */
 export function lastEpoch(db: DatabaseSync, id: string): { epoch: number; registeredBy: string } | null {
   const row = statement(db, "SELECT epoch, registered_by AS registeredBy FROM agent_epochs WHERE agent = ?").get(id);

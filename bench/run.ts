@@ -8,14 +8,16 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coldStart } from "./cold-start.ts";
 import { hub } from "./hub.ts";
+import { hubScale } from "./hub-scale.ts";
 import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
 import { type Bench, machine, type Result } from "./measure.ts";
 import { second } from "./second.ts";
+import { stored } from "./stored.ts";
 import { up } from "./up.ts";
 import { writes } from "./writes.ts";
 
-const BENCHES: Bench[] = [up, second, latency, writes, hub, coldStart, idle];
+const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, coldStart, idle];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -17,6 +17,9 @@ const COMPARED = 2_048;
 /** Entries read from the log at once. */
 const PORTION = 1_000;
 
+/** Leaves are no part of what makes an entry durable, and one write for many costs what one for each does. */
+const SETTLE_MS = 20;
+
 const NOTHING = Buffer.alloc(HASH_BYTES);
 
 /** That one entry is in the log, for somebody who has nothing of it but a public key. */
@@ -34,29 +37,48 @@ export interface Proof {
 
 /** The Merkle tree over a town's log (RFC 6962), kept in step with it, and its signed checkpoints. */
 export class LogProof {
-  readonly leaves: Leaves;
+  readonly #leaves: Leaves;
   readonly checkpoints: Checkpoints;
   readonly #db: DatabaseSync;
   #signedSize: number;
   #signedAtMs = performance.now();
   #timer: NodeJS.Timeout | null = null;
+  #pending: StoredEvent[] = [];
+  #later: NodeJS.Timeout | null = null;
   /** Set when the leaves do not fit the log: nothing is written any more, what lies there is evidence. */
   #frozen = false;
 
   constructor(folder: string, db: DatabaseSync, origin: string) {
     this.#db = db;
-    this.leaves = new Leaves(join(folder, "leaves.bin"));
+    this.#leaves = new Leaves(join(folder, "leaves.bin"));
     this.checkpoints = new Checkpoints(join(folder, "checkpoints.txt"), join(folder, "checkpoint-key.pem"), origin);
     this.#signedSize = this.checkpoints.read().checkpoints.at(-1)?.size ?? 0;
     this.#catchUp();
   }
 
-  /** After the entries became durable. Never throws: what could not be written is made up for with the next ones. */
+  /** After the entries became durable; their leaves follow in a moment, many at once, and nobody waits for them. */
   add(entries: readonly StoredEvent[]): void {
     if (this.#frozen || entries.length === 0) return;
+    this.#pending.push(...entries);
+    this.#later ??= setTimeout(() => this.#settle(), SETTLE_MS).unref();
+  }
+
+  /** Of all entries there are now. */
+  get leaves(): Leaves {
+    this.#settle();
+    return this.#leaves;
+  }
+
+  /** Never throws: what could not be written is made up for with the next ones. */
+  #settle(): void {
+    if (this.#later) clearTimeout(this.#later);
+    this.#later = null;
+    const entries = this.#pending;
+    this.#pending = [];
+    if (this.#frozen || entries.length === 0) return;
     try {
-      if (entries[0]!.position !== this.leaves.size + 1) this.#catchUp();
-      else this.leaves.add(entries.map((entry) => leafOf(bytesOf(rawOf(entry)))));
+      if (entries[0]!.position !== this.#leaves.size + 1) this.#catchUp();
+      else this.#leaves.add(entries.map((entry) => leafOf(bytesOf(rawOf(entry)))));
       this.#signSoon();
     } catch {
       // A full disk: the entries are durable all the same.
@@ -65,9 +87,10 @@ export class LogProof {
 
   /** Throws NOT_FOUND for an entry that is not there. */
   prove(position: number): Proof {
+    const { leaves } = this;
     const row = rawAt(this.#db, position);
     const index = position - 1;
-    if (!row || index >= this.leaves.size) {
+    if (!row || index >= leaves.size) {
       throw new BosunError({
         code: "NOT_FOUND",
         what: `the log has no entry ${position}`,
@@ -75,8 +98,8 @@ export class LogProof {
       });
     }
     const entry = bytesOf(row);
-    const { size } = this.leaves;
-    const root = this.leaves.root();
+    const { size } = leaves;
+    const root = leaves.root();
     return {
       seq: position,
       entry,
@@ -84,51 +107,51 @@ export class LogProof {
       index,
       size,
       root: root.toString("hex"),
-      path: this.leaves.path(index).map((each) => each.toString("hex")),
+      path: leaves.path(index).map((each) => each.toString("hex")),
       checkpoint: this.checkpoints.sign(size, root).note,
       publicKey: this.checkpoints.publicKey,
     };
   }
 
   close(): void {
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#settle();
     this.#sign();
-    this.leaves.close();
+    this.#leaves.close();
   }
 
   /** Leaves that are missing come from the log; what a power cut left as zeroes is cut off first. */
   #catchUp(): void {
     const last = (this.#db.prepare("SELECT MAX(position) AS last FROM log").get()!.last as number | null) ?? 0;
-    const common = Math.min(this.leaves.size, last);
+    const common = Math.min(this.#leaves.size, last);
     for (let index = Math.max(0, common - COMPARED); index < common; index++) {
       const row = rawAt(this.#db, index + 1);
-      const leaf = this.leaves.at(index);
+      const leaf = this.#leaves.at(index);
       if (!row || leaf.equals(leafOf(bytesOf(row)))) continue;
       if (!leaf.equals(NOTHING)) {
         this.#frozen = true;
         return;
       }
-      this.leaves.cut(index);
+      this.#leaves.cut(index);
       break;
     }
-    if (this.leaves.size > last) {
+    if (this.#leaves.size > last) {
       this.#frozen = true;
       return;
     }
     for (;;) {
-      const rows = rawAfter(this.#db, this.leaves.size, PORTION);
+      const rows = rawAfter(this.#db, this.#leaves.size, PORTION);
       if (rows.length === 0) return;
       // Forgotten entries leave no leaves: what is older than the oldest kept cannot be proven any more.
-      if (rows[0]!.position !== this.leaves.size + 1) {
+      if (rows[0]!.position !== this.#leaves.size + 1) {
         this.#frozen = true;
         return;
       }
-      this.leaves.add(rows.map((row) => leafOf(bytesOf(row))));
+      this.#leaves.add(rows.map((row) => leafOf(bytesOf(row))));
     }
   }
 
   #signSoon(): void {
-    if (this.leaves.size - this.#signedSize >= EVERY_ENTRIES && performance.now() - this.#signedAtMs > 1_000) {
+    if (this.#leaves.size - this.#signedSize >= EVERY_ENTRIES && performance.now() - this.#signedAtMs > 1_000) {
       this.#sign();
       return;
     }
@@ -138,10 +161,10 @@ export class LogProof {
   #sign(): void {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    if (this.#frozen || this.leaves.size === this.#signedSize) return;
+    if (this.#frozen || this.#leaves.size === this.#signedSize) return;
     try {
-      this.leaves.flush();
-      const checkpoint: Checkpoint = this.checkpoints.sign(this.leaves.size, this.leaves.root());
+      this.#leaves.flush();
+      const checkpoint: Checkpoint = this.checkpoints.sign(this.#leaves.size, this.#leaves.root());
       this.checkpoints.append(checkpoint);
       this.#signedSize = checkpoint.size;
       this.#signedAtMs = performance.now();

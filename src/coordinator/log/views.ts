@@ -123,7 +123,7 @@ export class Views {
 
   /**
    * Replays the whole log into an empty database and compares table by table, row by row. Gives the tables that differ,
-   * each with the first row that does. Everything else waits meanwhile: about 10 s per million entries.
+   * each with the first row that does. Everything else waits meanwhile: about half a minute per million entries.
    */
   compareWithReplay(): { entries: number; differing: string[] } {
     const live = this.#log.db;
@@ -137,7 +137,10 @@ export class Views {
     }
     const fresh = new DatabaseSync(":memory:");
     try {
+      // Nothing of it is ever taken back.
+      fresh.exec("PRAGMA journal_mode=OFF");
       for (const projection of this.#projections) projection.create(fresh);
+      fresh.exec("BEGIN");
       let position = 0;
       for (let chunk = this.#chunk(0); chunk.length > 0; chunk = this.#chunk(position)) {
         for (const entry of chunk) this.apply(fresh, entry);

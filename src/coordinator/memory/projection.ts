@@ -14,7 +14,7 @@ import { globOf } from "./pattern.ts";
  */
 export const memoryProjection = defineProjection({
   name: "memory",
-  revision: 2,
+  revision: 3,
   tables: ["memory_values", "memory_keys", "memory_tags", "memory_counts", "leases"],
   create: `
     CREATE TABLE memory_values(
@@ -32,7 +32,9 @@ export const memoryProjection = defineProjection({
     CREATE INDEX memory_keys_writer ON memory_keys(writer, position) WHERE live = 1;
     CREATE INDEX memory_keys_type ON memory_keys(type, position) WHERE live = 1;
     CREATE INDEX memory_keys_expiring ON memory_keys(expires_at_ms) WHERE live = 1 AND expires_at_ms IS NOT NULL;
-    CREATE TABLE memory_tags(tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, key)) STRICT, WITHOUT ROWID;
+    CREATE TABLE memory_tags(
+      tag TEXT NOT NULL, position INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (tag, position)
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX memory_tags_key ON memory_tags(key);
     CREATE TABLE memory_counts(
       kind TEXT NOT NULL, value TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (kind, value)
@@ -53,8 +55,8 @@ export const memoryProjection = defineProjection({
         data.by,
         data.expiresAtMs,
       );
-      const tag = statement(db, "INSERT OR IGNORE INTO memory_tags VALUES (?, ?)");
-      for (const each of data.tags) tag.run(each, data.key);
+      const tag = statement(db, "INSERT OR IGNORE INTO memory_tags VALUES (?, ?, ?)");
+      for (const each of data.tags) tag.run(each, position, data.key);
       bump(db, "values", "", 1);
       bump(db, "keys", "", 1);
       bump(db, "type", data.type, 1);
@@ -259,7 +261,7 @@ export interface MemoryFilter {
 
 /**
  * Newest values of the keys that fit, newest first, before `before`. What is read is what the narrowest filter leaves: keys
- * of the tags, keys that begin alike, else the newest of the writer, of the type, or of all.
+ * of a tag, keys that begin alike, else the newest of the writer, of the type, or of all.
  */
 export function searchPage(
   db: DatabaseSync,
@@ -268,7 +270,24 @@ export function searchPage(
   before: number,
   limit: number,
 ): ValueRow[] {
-  const { pattern, tags, match, writer, type } = filter;
+  const tags = [...new Set(filter.tags ?? [])];
+  // One with all of them is found under any of them; with any of them, under each.
+  const led = tags.length === 0 ? [undefined] : filter.match === "all" ? tags.slice(0, 1) : tags;
+  const places = led.flatMap((tag) => placesOf(db, { ...filter, tags }, tag, nowMs, before, limit));
+  return [...new Set(places)]
+    .toSorted((a, b) => b - a)
+    .slice(0, limit)
+    .flatMap((position) => valueAt(db, position) ?? []);
+}
+
+function placesOf(
+  db: DatabaseSync,
+  { pattern, tags, match, writer, type }: MemoryFilter,
+  tag: string | undefined,
+  nowMs: number,
+  before: number,
+  limit: number,
+): number[] {
   const values: Record<string, string | number> = { now: nowMs, before, limit };
   const where = ["k.live = 1", "(k.expires_at_ms IS NULL OR k.expires_at_ms > :now)"];
   let from = "memory_keys AS k";
@@ -278,12 +297,16 @@ export function searchPage(
     where.push("k.key GLOB :glob");
     values.glob = glob.glob;
   }
-  if (tags !== undefined && tags.length > 0) {
-    values.tags = JSON.stringify([...new Set(tags)]);
-    position = "+k.position";
-    from =
-      "(SELECT key, COUNT(*) AS n FROM memory_tags WHERE tag IN (SELECT value FROM json_each(:tags)) GROUP BY key) AS t JOIN memory_keys AS k ON k.key = t.key";
-    if (match === "all") where.push("t.n = json_array_length(:tags)");
+  if (tag !== undefined) {
+    values.tag = tag;
+    position = "t.position";
+    from = "memory_tags AS t CROSS JOIN memory_keys AS k ON k.key = t.key";
+    where.push("t.tag = :tag");
+    if (match === "all" && tags && tags.length > 1) {
+      values.tags = JSON.stringify(tags);
+      where.push(`NOT EXISTS (SELECT 1 FROM json_each(:tags) AS also WHERE NOT EXISTS
+        (SELECT 1 FROM memory_tags AS other WHERE other.tag = also.value AND other.position = t.position))`);
+    }
   } else if (glob && glob.prefix !== "") {
     position = "+k.position";
     where.push("k.key >= :prefix AND k.key < :beyond");
@@ -300,11 +323,12 @@ export function searchPage(
     where.push("k.type = :type");
     values.type = type;
   }
-  const places = statement(
+  return statement(
     db,
-    `SELECT k.position FROM ${from} WHERE ${where.join(" AND ")} AND ${position} < :before ORDER BY ${position} DESC LIMIT :limit`,
-  ).all(values);
-  return places.flatMap((row) => valueAt(db, row.position as number) ?? []);
+    `SELECT ${position} AS position FROM ${from} WHERE ${where.join(" AND ")} AND ${position} < :before ORDER BY ${position} DESC LIMIT :limit`,
+  )
+    .all(values)
+    .map((row) => row.position as number);
 }
 
 /** Keys whose value has expired by `nowMs` and still stands as the newest; and when the next one will. */

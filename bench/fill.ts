@@ -6,7 +6,7 @@ import { registryProjection } from "../src/coordinator/registry/projection.ts";
 import { sessionsProjection } from "../src/coordinator/sessions/projection.ts";
 import { tasksProjection } from "../src/coordinator/tasks/projection.ts";
 import type { Event } from "../src/protocol/event.ts";
-import { newId } from "../src/protocol/id.ts";
+import { timedId } from "../src/protocol/id.ts";
 
 const AT_ONCE = 5_000;
 /** Longer than any bench: nobody goes offline meanwhile. */
@@ -61,7 +61,7 @@ function registered(n: number): Event {
 
 /** Every seventh goes to `agent-1`, whose mailbox is the one that is read; the others are spread. */
 function sent(n: number, sessions: number): Event {
-  const id = newId();
+  const id = timedId(crypto.randomUUID(), Date.now());
   return {
     type: "message.sent",
     data: {
@@ -89,7 +89,7 @@ function remembered(n: number, sessions: number): Event {
   return {
     type: "memory.set",
     data: {
-      id: newId(),
+      id: timedId(crypto.randomUUID(), Date.now()),
       key: `key/${n}`,
       valueJson: `{"n":${n},"text":"what was found out"}`,
       type: "fact",

@@ -216,16 +216,24 @@ export class CollaborationHub {
       after,
     }: { type?: MessageType; unreadOnly?: boolean; limit?: number; after?: number } = {},
   ): Promise<Message[]> {
-    const { messages } = await this.#link.call(
-      "message.inbox",
-      {
-        ...(type && { type: [type] }),
-        ...(unreadOnly && { unread: true, order: "time" as const }),
-        ...(after !== undefined ? { after, limit } : { last: limit }),
-      },
-      sessionId,
-    );
-    return messages.map((message) => messageOf(message));
+    const filter = { ...(type && { type: [type] }), ...(unreadOnly && { unread: true, order: "time" as const }) };
+    if (after === undefined && limit <= PAGE) {
+      const { messages } = await this.#link.call("message.inbox", { ...filter, last: limit }, sessionId);
+      return messages.map((message) => messageOf(message));
+    }
+    // The newest of very many are found from the oldest on.
+    const found: Message[] = [];
+    const most = after === undefined ? Number.POSITIVE_INFINITY : limit;
+    for (let place: number | null = after ?? 0; place !== null && found.length < most; ) {
+      const page: { messages: InboxMessage[]; next: number | null } = await this.#link.call(
+        "message.inbox",
+        { ...filter, after: place, limit: Math.min(PAGE, most - found.length) },
+        sessionId,
+      );
+      found.push(...page.messages.map((message) => messageOf(message)));
+      place = page.next;
+    }
+    return found.slice(-limit);
   }
 
   /** Is it there? Its own program answers when it follows its mail; else the coordinator says what is known. */

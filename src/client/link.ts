@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { BosunError } from "../protocol/error.ts";
-import { newId } from "../protocol/id.ts";
+import { timedId } from "../protocol/id.ts";
 import { startCoordinator } from "./autostart.ts";
 import { type Connection, openConnection, readToken } from "./connection.ts";
 import type { Answer, OperationInput, OperationName } from "./operations.gen.ts";
@@ -42,7 +42,7 @@ export class Link {
     op: Name,
     input: OperationInput<Name>,
     as?: string,
-    key: string = newId(),
+    key: string = timedId(crypto.randomUUID(), Date.now()),
   ): Promise<Answer<Name>> {
     return this.#insist(as, (connection) => connection.call(op, input, { key }));
   }

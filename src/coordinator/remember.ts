@@ -1,6 +1,6 @@
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
-import { newId } from "../protocol/id.ts";
+import { timedId } from "../protocol/id.ts";
 import {
   MAX_VALUE_BYTES,
   MEMORY_TYPES,
@@ -132,7 +132,7 @@ export class Memory {
         const now = this.#town.now();
         this.#checkRev(views, input.key, input.ifRev);
         this.#checkFence(views, call.actor, input.fence);
-        const id = newId();
+        const id = timedId(crypto.randomUUID(), Date.now());
         const expiresAtMs = input.ttlS === undefined ? null : now + Math.round(input.ttlS * 1000);
         const event: Event = {
           type: "memory.set",

@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   CollaborationHub,
@@ -221,3 +223,35 @@ test("a coordinator killed under a library's hands loses and doubles nothing", a
   expect([...seen].sort()).toEqual(Array.from({ length: 200 }, (_, n) => `m${n}`).sort());
   expect([...changes].sort()).toEqual(Array.from({ length: 50 }, (_, n) => `k${4 * n}`).sort());
 }, 60_000);
+
+test("S4-87: eight processes send a thousand messages each while the coordinator is killed; all are there, once, in each one's order", async () => {
+  await crew();
+  await registry.register("inbox", "Inbox", "script");
+  const ids = Array.from({ length: 8 }, (_, n) => `sender-${n}`);
+  for (const id of ids) await registry.register(id, id, "script");
+  let done = 0;
+  const senders = ids.map((id) =>
+    new Promise<void>((resolve, reject) => {
+      execFile(
+        process.execPath,
+        [join(import.meta.dirname, "sender.fixture.ts"), id, "inbox", "1000"],
+        { cwd: town.folder, env: town.env },
+        (error, _, stderr) => (error ? reject(new Error(stderr)) : resolve()),
+      );
+    }).then(() => {
+      done += 1;
+    }),
+  );
+  for (let kills = 0; kills < 3 && done === 0; kills++) {
+    await new Promise((next) => setTimeout(next, 800));
+    const pid = town.coordinatorPid();
+    if (pid !== null) process.kill(pid, "SIGKILL");
+  }
+  await Promise.all(senders);
+  const subjects = (await hub.getMessages("inbox", { limit: 10_000 })).map((message) => message.subject);
+  expect(subjects).toHaveLength(8_000);
+  for (const id of ids) {
+    const own = subjects.filter((subject) => subject.startsWith(`${id} `));
+    expect(own).toEqual(Array.from({ length: 1_000 }, (_, n) => `${id} ${n}`));
+  }
+}, 120_000);

@@ -1,6 +1,6 @@
 import { BosunError } from "../../protocol/error.ts";
 import type { Event, MessageSent } from "../../protocol/event.ts";
-import { newId } from "../../protocol/id.ts";
+import { timedId } from "../../protocol/id.ts";
 import type { MemoryEntry } from "../../protocol/memory.ts";
 import { MAX_DATA_BYTES, messagePing, messagePong } from "../../protocol/message.ts";
 import type { OutputOf } from "../../protocol/operation.ts";
@@ -211,7 +211,7 @@ function answerTo(
   body: string,
   dataJson: string,
 ): { id: string; event: Event } {
-  const id = newId();
+  const id = timedId(crypto.randomUUID(), Date.now());
   const data: MessageSent = {
     id,
     thread: asked.thread,

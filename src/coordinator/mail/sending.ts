@@ -1,6 +1,6 @@
 import { BosunError } from "../../protocol/error.ts";
 import type { Event, MessageSent } from "../../protocol/event.ts";
-import { newId } from "../../protocol/id.ts";
+import { timedId } from "../../protocol/id.ts";
 import {
   MAX_BODY_BYTES,
   MAX_DATA_BYTES,
@@ -159,7 +159,7 @@ export class Sending {
           ? meantOffer(views, actor, asked.task, recipients)
           : null;
     if ((asked.type === "ping" || asked.type === "sync") && recipients.length > MOST_ANSWERS) throw tooMany(asked.type);
-    const id = newId();
+    const id = timedId(crypto.randomUUID(), now);
     const { task, events } = this.#work(views, actor, asked, before, recipients, id);
     const data: MessageSent = {
       id,

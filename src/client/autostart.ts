@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import type { Readable } from "node:stream";
 import { BosunError, type ErrorBody } from "../protocol/error.ts";
 import { townHome } from "./home.ts";
@@ -6,6 +7,9 @@ import { type Place, rememberedPlaceFile } from "./place.ts";
 
 /** Longest silence of a coordinator that starts: while it reads a long log it says how far it is. Past it something hangs. */
 const READY_WITHIN_MS = 30_000;
+
+/** How soon a coordinator that somebody else starts is found to listen. */
+const LOOK_EVERY_MS = 20;
 
 /** What a coordinator says on file descriptor 3 before it closes it: lines of progress, and this as the last. */
 type StartReport = { ready: true; pid: number; socket: string; already?: boolean } | { error: ErrorBody };
@@ -73,12 +77,34 @@ export async function startCoordinator(program: string, place: Place): Promise<{
     });
     if (report === null) throw notStarted(place, lastWords(gathered[1]! || gathered[0]!));
     if ("error" in report) throw new BosunError(report.error);
+    if (report.already) await answering(place);
     remember(place);
     return { pid: report.pid, already: report.already ?? false };
   } finally {
     for (const pipe of pipes) pipe.destroy();
     child.unref();
   }
+}
+
+/** Somebody else's coordinator is starting: it has the lock before it listens. */
+async function answering(place: Place): Promise<void> {
+  const giveUpAtMs = performance.now() + READY_WITHIN_MS;
+  while (!(await listens(place.socket))) {
+    if (performance.now() > giveUpAtMs) {
+      throw notStarted(place, "another process holds its lock, and does not listen", "TIMEOUT");
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+function listens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
 }
 
 /** Null as long as there was nothing but progress. */

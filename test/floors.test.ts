@@ -20,6 +20,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "coordinator/rooms": ["protocol", "coordinator/log"],
   "coordinator/search": ["protocol", "coordinator/log"],
   "coordinator/harness": ["protocol"],
+  "coordinator/screens": ["protocol"],
   coordinator: [
     "protocol",
     "coordinator/log",
@@ -33,6 +34,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/registry",
     "coordinator/search",
     "coordinator/harness",
+    "coordinator/screens",
   ],
   "coordinator/server": ["protocol", "coordinator"],
 };

@@ -58,6 +58,7 @@ test("the packed package holds the program, its types, the schema and the preset
       "dist/types/protocol/index.d.ts",
       "schema/floorplan.schema.json",
       "presets/floor.yaml",
+      "profiles/generic.yaml",
       "LICENSE",
     ]) {
       expect(existsSync(join(root, file)), file).toBe(true);

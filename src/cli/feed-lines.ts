@@ -1,8 +1,8 @@
 import type { Line, RoomEvent } from "../protocol/room.ts";
 import { sanitise } from "../protocol/text.ts";
+import { displayWidth, pad } from "../protocol/width.ts";
 import type { Output } from "./output.ts";
 import { clockText } from "./time.ts";
-import { displayWidth, pad } from "./width.ts";
 
 /** `pane` for people, `json` one object per line, `plain` tab-separated, `msg` the text alone (what `jq -r .msg` prints). */
 export type FeedForm = "pane" | "json" | "plain" | "msg";

@@ -17,6 +17,7 @@ import { MCP_COMMANDS } from "./commands/mcp.ts";
 import { MEMORY_COMMANDS } from "./commands/memory.ts";
 import { MESSAGE_COMMANDS } from "./commands/message.ts";
 import { MOVING_COMMANDS } from "./commands/moving.ts";
+import { OPENED_COMMANDS } from "./commands/opened.ts";
 import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
@@ -28,6 +29,7 @@ import { printError } from "./print-error.ts";
 export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
   ...LOOK_COMMANDS,
+  ...OPENED_COMMANDS,
   ...SESSION_COMMANDS,
   ...FIGURE_COMMANDS,
   ...KEEP_COMMANDS,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { cut, displayWidth, pad } from "../protocol/width.ts";
 import { table, tabSeparated } from "./table.ts";
-import { cut, displayWidth, pad } from "./width.ts";
 
 describe("cells of a terminal", () => {
   test("wide, combined and joined characters count what a terminal gives them", () => {

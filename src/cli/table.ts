@@ -1,4 +1,4 @@
-import { cut, displayWidth, pad } from "./width.ts";
+import { cut, displayWidth, pad } from "../protocol/width.ts";
 
 export interface Column {
   title: string;

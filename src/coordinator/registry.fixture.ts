@@ -151,7 +151,7 @@ export function planOf(agents: PlanAgent[], groups: Record<string, string[]> = {
     users: [{ id: "steve", role: "viewer", view: null }],
     groups,
     rigs: [],
-    limits: { sendsPerMinute: null, unread: MAX_UNREAD },
+    limits: { sendsPerMinute: null, unread: MAX_UNREAD, sessions: 10 },
   } as unknown as Plan;
 }
 
@@ -170,6 +170,8 @@ export function worldOf(panes: { pid: number; dead?: boolean; exit?: string }[])
       exit,
       title: "",
       inMode: false,
+      columns: 80,
+      rows: 24,
     }),
   );
   const session = {

@@ -8,7 +8,7 @@ import type { Dispatch } from "./dispatch.ts";
 import { unreadCounts } from "./messages/projection.ts";
 import { roomsOf } from "./narrate.ts";
 import { declaredPanes, driftOf } from "./plan/diff.ts";
-import { planRevisions, type SessionRow, sessionRows } from "./sessions/projection.ts";
+import { planRevisions, type SessionRow, sessionNumbers, sessionRows } from "./sessions/projection.ts";
 import type { TmuxSession, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -26,7 +26,10 @@ export function registerStatus(dispatch: Dispatch, town: Town): void {
       from: town.name.from,
       coordinator: { pid: process.pid, since: town.startedAt.toISOString() },
       socket: town.cradle.socketPath,
-      plan: town.plan ? { file: town.plan.file, digest: town.plan.digest, revision: revisions.length } : null,
+      plan:
+        town.plan && town.plan.file !== ""
+          ? { file: town.plan.file, digest: town.plan.digest, revision: revisions.length }
+          : null,
       tmux: {
         socket: town.cradle.tmuxSocket,
         pid: town.world?.serverPid ?? null,
@@ -75,8 +78,9 @@ export function statuses(town: Town): SessionStatus[] {
       .map((session) => [session.marks!.id, session]),
   );
   const unread = unreadCounts(town.ledger.views, town.now());
+  const numbers = sessionNumbers(town.ledger.views);
   return plan.sessions.map((declared) =>
-    statusOf(town, plan, declared, rows.get(declared.id), found.get(declared.id), unread),
+    statusOf(town, plan, declared, rows.get(declared.id), found.get(declared.id), unread, numbers),
   );
 }
 
@@ -87,6 +91,7 @@ function statusOf(
   row: SessionRow | undefined,
   found: TmuxSession | undefined,
   unread: ReadonlyMap<string, number>,
+  numbers: ReadonlyMap<string, number>,
 ): SessionStatus {
   const panes = found ? declaredPanes(found) : [];
   const agents = agentsOf([declared]).map((placed) => placed.agent.id);
@@ -130,6 +135,9 @@ function statusOf(
     drift: found ? driftOf(declared, found) : [],
     epoch: row?.epoch ?? 0,
     tmux_id: found?.id ?? null,
+    label: declared.label ?? found?.name ?? declared.name,
+    number: numbers.get(declared.id) ?? null,
+    opened: declared.label !== undefined,
   };
 }
 

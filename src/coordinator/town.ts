@@ -5,10 +5,11 @@ import { BosunError } from "../protocol/error.ts";
 import type { Plan, PlanSession } from "../protocol/plan.ts";
 import type { Cradle } from "./birth.ts";
 import type { Ledger } from "./log/ledger.ts";
+import { unwritten, withOpened } from "./plan/opened.ts";
 import { readPlan } from "./plan/read.ts";
 import type { Registry } from "./registry.ts";
 import type { Rooms } from "./rooms/rooms.ts";
-import { planRevisions } from "./sessions/projection.ts";
+import { openedRows, planRevisions, sessionNumbers } from "./sessions/projection.ts";
 import type { Tmux, World } from "./tmux/port.ts";
 
 /** Where the town's name came from; `status` prints it. */
@@ -49,7 +50,9 @@ export class Town extends EventEmitter<TownEvents> {
   readonly version: string;
   readonly now: () => number;
   readonly startedAt: Date;
+  /** The plan in force, with the sessions opened beside it. */
   plan: Plan | null = null;
+  #written: Plan | null = null;
   /** The last listing of tmux; null = no server runs. Undefined until the first look. */
   world: World | null | undefined = undefined;
   /** Why the last look failed, or null. A failed look never counts as "nothing runs". */
@@ -104,28 +107,43 @@ export class Town extends EventEmitter<TownEvents> {
       readFile: readPlanFile,
       env: process.env,
     });
-    if (plan.tmux.socket !== (this.plan ?? plan).tmux.socket) {
+    if (this.#written && plan.tmux.socket !== this.#written.tmux.socket) {
       throw new BosunError({
         code: "CONFLICT",
-        what: `the plan now says tmux.socket: ${plan.tmux.socket}, and this town runs on ${this.plan?.tmux.socket}`,
+        what: `the plan now says tmux.socket: ${plan.tmux.socket}, and this town runs on ${this.#written.tmux.socket}`,
         why: "sessions on the other server would be lost from sight",
         fix: "bosun down && bosun stop, then bosun up",
       });
     }
-    return plan;
+    return withOpened(plan, openedRows(this.ledger.views));
   }
 
   /** Puts a plan in force without starting anything. */
   adoptPlan(plan: Plan): void {
-    this.plan = plan;
+    this.#written = plan;
     this.rooms.declare(plan.rooms);
-    this.emit("plan", plan);
+    this.#join();
+  }
+
+  /** A session was opened, closed or renamed beside the plan. */
+  openedChanged(): void {
+    this.#join();
+  }
+
+  #join(): void {
+    const rows = openedRows(this.ledger.views);
+    const written = this.#written ?? (rows.length > 0 ? unwritten(this.name.name) : null);
+    this.plan = written && withOpened(written, rows);
+    if (this.plan) this.emit("plan", this.plan);
   }
 
   /** After a start of the coordinator: the plan that was in force when the last one ended. */
   restorePlan(): void {
     const last = planRevisions(this.ledger.views).at(-1);
-    if (!last) return;
+    if (!last) {
+      this.#join();
+      return;
+    }
     try {
       this.adoptPlan(
         readPlan({
@@ -139,26 +157,34 @@ export class Town extends EventEmitter<TownEvents> {
     } catch (error) {
       // The text was valid when it was applied; an include may have gone since. Sessions are still known by their marks.
       this.log.warn({ err: error, file: last.file }, "the plan in force cannot be read again");
+      this.#join();
     }
   }
 
-  /** A session by plan id, tmux name, or a unique beginning of either. */
+  /** A session by what people call it, plan id, tmux name, number, or a unique beginning of one of the names. */
   declared(text: string): PlanSession {
     const sessions = this.plan?.sessions ?? [];
-    const exact = sessions.find((session) => session.id === text || session.name === text);
+    const names = (session: PlanSession): string[] => [session.label ?? session.name, session.id, session.name];
+    const exact = sessions.find((session) => names(session).includes(text));
     if (exact) return exact;
-    const begins = sessions.filter((session) => session.id.startsWith(text) || session.name.startsWith(text));
+    if (/^[1-9]\d*$/.test(text)) {
+      const numbers = sessionNumbers(this.ledger.views);
+      const numbered = sessions.find((session) => numbers.get(session.id) === Number(text));
+      if (numbered) return numbered;
+    }
+    const begins =
+      text === "" ? [] : sessions.filter((session) => names(session).some((name) => name.startsWith(text)));
     if (begins.length === 1) return begins[0]!;
     throw new BosunError({
       code: "UNKNOWN_SESSION",
       what:
         begins.length > 1
-          ? `"${text}" could be ${begins.map((session) => session.name).join(", ")}`
+          ? `"${text}" could be ${begins.map((session) => session.label ?? session.name).join(", ")}`
           : `no session is called "${text}"`,
       why:
         begins.length > 1
           ? "the beginning of a name must fit one session only"
-          : "it is neither a plan id nor a tmux name of this town",
+          : "it is no name, number, plan id or tmux name of this town",
       fix: "bosun ls   shows them all",
     });
   }

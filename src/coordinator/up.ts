@@ -8,6 +8,7 @@ import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protoc
 import { fifoOf, prepare, prepareRespawn } from "./birth.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import { type Difference, type DiffOptions, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
+import { withoutOpened } from "./plan/opened.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
 import type { SessionId, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
@@ -71,6 +72,21 @@ export class Reconcile {
     return this.#inTurn(() => this.#restart(input, actor));
   }
 
+  /** Starts one session that is in the plan now. Throws FAILED with what tmux says. */
+  open(id: string, actor: Actor): Promise<void> {
+    return this.#inTurn(async () => {
+      const town = this.#town;
+      const plan = town.planFrom(undefined);
+      const sessions = plan.sessions.filter((session) => session.id === id);
+      await town.tmux.connect();
+      await town.look();
+      makeFifos(town.cradle.stateFolder, sessions);
+      const { failed } = await this.#start(plan, sessions, "opened", actor, new Progress(null, 1));
+      await town.look();
+      if (failed[0]) throw notOpened(failed[0].session, failed[0].error);
+    });
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => {});
@@ -120,7 +136,7 @@ export class Reconcile {
   async #putInForce(plan: Plan, todo: PlannedStep[], actor: Actor): Promise<void> {
     const town = this.#town;
     const last = planRevisions(town.ledger.views).at(-1);
-    if (last?.digest !== plan.digest) {
+    if (plan.file !== "" && last?.digest !== plan.digest) {
       const text = readPlanFile(plan.file);
       await town.ledger.write({
         actor: actor.name,
@@ -135,7 +151,7 @@ export class Reconcile {
         }),
       });
     }
-    if (town.plan?.digest !== plan.digest) town.adoptPlan(plan);
+    if (plan.file !== "" && town.plan?.digest !== plan.digest) town.adoptPlan(withoutOpened(plan));
     makeFifos(
       town.cradle.stateFolder,
       todo.flatMap((step) => step.declared ?? []),
@@ -523,6 +539,18 @@ function publicStep(step: PlannedStep): Step {
     destructive: step.destructive,
     needs: step.needs,
   };
+}
+
+function notOpened(name: string, why: string): BosunError {
+  const taken = /exists/.test(why);
+  return new BosunError({
+    code: taken ? "NAME_TAKEN" : "FAILED",
+    what: `${name} did not start`,
+    why,
+    fix: taken
+      ? "choose another name: bosun new NAME"
+      : "try the command in a terminal; bosun logs and the coordinator's log say more",
+  });
 }
 
 function nameTaken(step: PlannedStep): BosunError {

@@ -9,6 +9,7 @@ import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
+import { Displays } from "../coordinator/displays.ts";
 import { Figures } from "../coordinator/figures.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
@@ -21,6 +22,7 @@ import { memoryProjection } from "../coordinator/memory/projection.ts";
 import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerMoving } from "../coordinator/moving.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
+import { Opening } from "../coordinator/opening.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
 import { Refusals } from "../coordinator/refusals.ts";
 import { registerAgents } from "../coordinator/registering.ts";
@@ -28,6 +30,7 @@ import { agentEpoch, registryProjection } from "../coordinator/registry/projecti
 import { Registry } from "../coordinator/registry.ts";
 import { Memory } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
+import { readProfiles } from "../coordinator/screens/profile.ts";
 import { Search } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
 import type { House } from "../coordinator/server/house.ts";
@@ -142,6 +145,14 @@ async function main(): Promise<void> {
   registerHearing(dispatch, town, hearing);
   registerNarrate(dispatch, town);
   registerViews(dispatch, town, reconcile);
+  new Opening(dispatch, town, reconcile);
+  const displays = new Displays(
+    dispatch,
+    town,
+    hearing,
+    async () => (await import("../coordinator/screens/screen.ts")).Screen,
+    readProfiles([join(here, "../profiles")]),
+  );
   const registry = new Registry(town);
   town.registry = registry;
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
@@ -151,6 +162,7 @@ async function main(): Promise<void> {
   const figures = new Figures(dispatch, town);
   const closing = [
     registry,
+    displays,
     new Memory(dispatch, town),
     new Leases(dispatch, town),
     new Search(dispatch, town),

@@ -3,9 +3,11 @@ import * as hub from "./hub.ts";
 import * as lease from "./lease.ts";
 import * as memory from "./memory.ts";
 import * as message from "./message.ts";
+import * as opened from "./opened.ts";
 import type { Operation } from "./operation.ts";
 import * as registry from "./registry.ts";
 import * as room from "./room.ts";
+import * as screen from "./screen.ts";
 import * as session from "./session.ts";
 import * as task from "./task.ts";
 import * as view from "./view.ts";
@@ -14,6 +16,8 @@ import * as view from "./view.ts";
 export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   room,
   session,
+  opened,
+  screen,
   registry,
   message,
   task,

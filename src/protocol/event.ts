@@ -28,6 +28,12 @@ export type Event =
   | { type: "session.exited"; data: { session: string; name: string; epoch: number; exit: string; because: string } }
   | { type: "session.stopped"; data: { session: string; name: string; epoch: number; because: string } }
   | { type: "session.renamed"; data: { session: string; from: string; to: string } }
+  /** Beside the floor plan. `entry` is what a plan would hold under `sessions:`. */
+  | { type: "session.opened"; data: SessionOpened }
+  | { type: "session.closed"; data: { session: string; because: string } }
+  | { type: "session.labelled"; data: { session: string; label: string } }
+  /** The session a person looks at. */
+  | { type: "session.switched"; data: { person: string; session: string } }
   /** A pane's process ended while its session goes on. */
   | { type: "pane.exited"; data: { session: string; epoch: number; pane: string; agent: string | null; exit: string } }
   | {
@@ -111,6 +117,16 @@ export interface MessageSent {
   sentAtMs: number | null;
 }
 
+export interface SessionOpened {
+  session: string;
+  /** What people call it. */
+  label: string;
+  purpose: string | null;
+  entry: Record<string, unknown>;
+  /** Of a git worktree made for it. */
+  worktree: { folder: string; branch: string; repository: string } | null;
+}
+
 export interface AgentRegistered {
   agent: string;
   name: string;
@@ -156,6 +172,10 @@ const KNOWN: Record<EventType, true> = {
   "session.exited": true,
   "session.stopped": true,
   "session.renamed": true,
+  "session.opened": true,
+  "session.closed": true,
+  "session.labelled": true,
+  "session.switched": true,
   "session.unknown": true,
   "pane.exited": true,
   "pane.respawned": true,

@@ -20,8 +20,8 @@ export interface Plan {
   rigs: { id: string; about: string; path: string | null; prefix: string | null }[];
   users: PlanUser[];
   groups: Record<string, string[]>;
-  /** How much mail is too much: of one sender in a minute (null = any), and unread in one mailbox. */
-  limits: { sendsPerMinute: number | null; unread: number };
+  /** How much is too much: mail of one sender in a minute (null = any), unread in one mailbox; sessions open beside the plan. */
+  limits: { sendsPerMinute: number | null; unread: number; sessions: number };
   services: { id: string; spec: Record<string, unknown> }[];
   jobs: { id: string; spec: Record<string, unknown> }[];
   alerts: Record<string, unknown>;
@@ -110,6 +110,8 @@ export interface PlanSession {
   health: Record<string, unknown> | null;
   chapter: Record<string, unknown> | null;
   chat: Record<string, unknown> | null;
+  /** What people call a session that was opened beside the plan. */
+  label?: string;
   /** Who a chat session is; other agents stand in their panes. */
   agent?: PlanAgent;
   after: string[];

@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { displayWidth } from "../../src/cli/width.ts";
 import { MEMORY_TYPES } from "../../src/protocol/memory.ts";
+import { displayWidth } from "../../src/protocol/width.ts";
 import { TownUnderTest, until } from "./town-under-test.ts";
 
 /** No plan, no town named: what somebody has who only wants agents to write to each other. */

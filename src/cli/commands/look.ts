@@ -24,6 +24,7 @@ const GLYPHS: Record<Session["state"], string> = {
 const status: Command = {
   name: "status",
   args: "[NAME]",
+  anywhere: true,
   group: "look",
   ops: ["town.status"],
   flags: {
@@ -110,7 +111,8 @@ function printSessions({ out }: Invocation, sessions: readonly Session[]): void 
 
 const ls: Command = {
   name: "ls",
-  aliases: ["ps"],
+  aliases: ["ps", "sessions", "sessions list"],
+  anywhere: true,
   group: "look",
   ops: ["town.status"],
   summary: "The sessions",
@@ -151,6 +153,7 @@ async function everyTown({ out }: Invocation) {
 
 const tree: Command = {
   name: "tree",
+  anywhere: true,
   group: "look",
   ops: ["town.status"],
   summary: "Town, rigs, sessions and agents as a tree",
@@ -186,6 +189,7 @@ const tree: Command = {
 const whois: Command = {
   name: "whois",
   args: "NAME",
+  anywhere: true,
   group: "look",
   ops: ["session.whois"],
   examples: ["bosun whois hq-gt12-mayor"],

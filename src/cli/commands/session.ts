@@ -8,6 +8,7 @@ const attach: Command = {
   name: "attach",
   aliases: ["a"],
   args: "NAME",
+  anywhere: true,
   group: "session",
   ops: ["session.attach"],
   flags: { "read-only": { short: "r", about: "watch without typing" }, force: { about: "also a headless session" } },
@@ -65,6 +66,7 @@ function becomeTmux({ out }: Invocation, where: Answer<"session.attach">, readOn
 const logs: Command = {
   name: "logs",
   args: "NAME",
+  anywhere: true,
   group: "session",
   ops: ["session.logs"],
   flags: {
@@ -82,6 +84,7 @@ const SCREEN_LINES = 50;
 const peek: Command = {
   name: "peek",
   args: "NAME",
+  anywhere: true,
   group: "session",
   ops: ["session.logs"],
   summary: "What a session's screens show now",

@@ -50,7 +50,7 @@ function planOf(sessions: PlanSession[]): Plan {
     rigs: [],
     users: [],
     groups: {},
-    limits: { sendsPerMinute: null, unread: 100_000 },
+    limits: { sendsPerMinute: null, unread: 100_000, sessions: 10 },
     services: [],
     jobs: [],
     alerts: {},

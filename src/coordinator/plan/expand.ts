@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import { ID_PATTERN } from "../../protocol/id.ts";
 import { schemeOf } from "../../protocol/names.ts";
+import { MAX_OPENED } from "../../protocol/opened.ts";
 import { MAX_UNREAD, type Plan, type PlanRoom, type PlanSource, type PlanUser } from "../../protocol/plan.ts";
 import { checkTogether, type PlacedRoom } from "./check-together.ts";
 import { parseDuration, parseSize } from "./durations.ts";
@@ -75,6 +76,7 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     limits: {
       sendsPerMinute: entry.limits?.sends_per_minute ?? null,
       unread: entry.limits?.unread ?? MAX_UNREAD,
+      sessions: entry.limits?.sessions ?? MAX_OPENED,
     },
     services: Object.entries(entry.services ?? {}).map(([id, spec]) => ({ id, spec })),
     jobs: Object.entries(entry.jobs ?? {}).map(([id, spec]) => ({ id, spec })),

@@ -306,10 +306,11 @@ export const FloorPlan = z.strictObject({
         .optional()
         .describe("messages one sender may send in a minute; default any"),
       unread: z.number().int().min(1).optional().describe("unread messages one mailbox may hold; default 100000"),
+      sessions: z.number().int().min(0).optional().describe("sessions that may be open beside the plan; default 10"),
     })
     .nullable()
     .optional()
-    .describe("how much mail is too much"),
+    .describe("how much is too much"),
   hosts: z.record(z.string(), z.unknown()).nullable().optional().describe("machines"),
   broker: text.optional().describe("nats://host:port, for agents reached over a broker"),
   include: oneOrMore.optional().describe("other files, merged in order"),

@@ -5,8 +5,8 @@ import { statement } from "../log/statement.ts";
 /** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
 export const sessionsProjection = defineProjection({
   name: "sessions",
-  revision: 2,
-  tables: ["sessions", "layouts", "shares", "credentials", "plan_revisions"],
+  revision: 3,
+  tables: ["sessions", "opened", "numbers", "active", "layouts", "shares", "credentials", "plan_revisions"],
   create: `
     CREATE TABLE sessions(
       id TEXT PRIMARY KEY, name TEXT NOT NULL,
@@ -17,6 +17,13 @@ export const sessionsProjection = defineProjection({
       last_exit TEXT, last_exit_because TEXT, last_exit_at_ms INTEGER
     ) STRICT;
     CREATE INDEX sessions_name ON sessions(name);
+    CREATE TABLE opened(
+      session TEXT PRIMARY KEY, label TEXT NOT NULL, purpose TEXT, entry_json TEXT NOT NULL, worktree_json TEXT, by_actor TEXT NOT NULL,
+      opened_at_ms INTEGER NOT NULL, closed_at_ms INTEGER, closed_because TEXT
+    ) STRICT;
+    CREATE UNIQUE INDEX opened_label ON opened(label) WHERE closed_at_ms IS NULL;
+    CREATE TABLE numbers(number INTEGER PRIMARY KEY, session TEXT NOT NULL UNIQUE) STRICT;
+    CREATE TABLE active(person TEXT PRIMARY KEY, session TEXT NOT NULL, before_session TEXT) STRICT;
     CREATE TABLE layouts(
       session TEXT NOT NULL, window TEXT NOT NULL, layout TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, window)
     ) STRICT, WITHOUT ROWID;
@@ -36,6 +43,7 @@ export const sessionsProjection = defineProjection({
     ) STRICT;`,
   on: {
     "session.wanted": (db, { session, name, wanted, because }, { atMs }) => {
+      number(db, session);
       // Asked for anew after a stop, a session starts with a clean count.
       statement(
         db,
@@ -73,6 +81,38 @@ export const sessionsProjection = defineProjection({
     },
     "session.renamed": (db, { session, to }) => {
       statement(db, "UPDATE sessions SET name = ? WHERE id = ?").run(to, session);
+    },
+    "session.opened": (db, { session, label, purpose, entry, worktree }, { atMs, actor }) => {
+      statement(db, "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)").run(
+        session,
+        label,
+        purpose,
+        JSON.stringify(entry),
+        worktree && JSON.stringify(worktree),
+        actor,
+        atMs,
+      );
+      number(db, session);
+    },
+    "session.closed": (db, { session, because }, { atMs }) => {
+      statement(db, "UPDATE opened SET closed_at_ms = ?, closed_because = ? WHERE session = ?").run(
+        atMs,
+        because,
+        session,
+      );
+      statement(db, "DELETE FROM numbers WHERE session = ?").run(session);
+      statement(db, "DELETE FROM active WHERE session = ?").run(session);
+      statement(db, "UPDATE active SET before_session = NULL WHERE before_session = ?").run(session);
+    },
+    "session.labelled": (db, { session, label }) => {
+      statement(db, "UPDATE opened SET label = ? WHERE session = ?").run(label, session);
+    },
+    "session.switched": (db, { person, session }) => {
+      statement(
+        db,
+        `INSERT INTO active VALUES (:person, :session, NULL) ON CONFLICT (person) DO UPDATE SET
+           before_session = CASE WHEN session = :session THEN before_session ELSE session END, session = :session`,
+      ).run({ person, session });
     },
     "pane.respawned": (db, { session }) => {
       statement(db, "UPDATE sessions SET restarts = restarts + 1 WHERE id = ?").run(session);
@@ -122,6 +162,69 @@ export const sessionsProjection = defineProjection({
     },
   },
 });
+
+/** The smallest one that no session has; a session keeps its number until it is closed. */
+function number(db: DatabaseSync, session: string): void {
+  statement(
+    db,
+    `INSERT OR IGNORE INTO numbers SELECT n, :session FROM (
+       SELECT 1 AS n UNION ALL SELECT number + 1 FROM numbers
+     ) WHERE n NOT IN (SELECT number FROM numbers) AND :session NOT IN (SELECT session FROM numbers) ORDER BY n LIMIT 1`,
+  ).run({ session });
+}
+
+/** Numbers that people know sessions by. */
+export function sessionNumbers(db: DatabaseSync): Map<string, number> {
+  return new Map(
+    statement(db, "SELECT session, number FROM numbers")
+      .all()
+      .map((row) => [row.session as string, row.number as number]),
+  );
+}
+
+export interface OpenedRow {
+  session: string;
+  label: string;
+  purpose: string | null;
+  entry: Record<string, unknown>;
+  worktree: { folder: string; branch: string; repository: string } | null;
+  by: string;
+  openedAtMs: number;
+  closedAtMs: number | null;
+  closedBecause: string | null;
+  /** Why the record cannot be read; `entry` is empty then. */
+  damaged: string | null;
+}
+
+/** Sessions opened beside the plan, oldest first; with `all` also those that were closed. One bad record harms no other. */
+export function openedRows(db: DatabaseSync, all = false): OpenedRow[] {
+  return statement(
+    db,
+    `SELECT session, label, purpose, entry_json AS entryJson, worktree_json AS worktreeJson, by_actor AS "by",
+       opened_at_ms AS openedAtMs, closed_at_ms AS closedAtMs, closed_because AS closedBecause
+     FROM opened WHERE :all OR closed_at_ms IS NULL ORDER BY opened_at_ms, rowid`,
+  )
+    .all({ all: all ? 1 : 0 })
+    .map(({ entryJson, worktreeJson, ...row }) => {
+      try {
+        return {
+          ...(row as unknown as OpenedRow),
+          entry: JSON.parse(entryJson as string) as Record<string, unknown>,
+          worktree: worktreeJson === null ? null : JSON.parse(worktreeJson as string),
+          damaged: null,
+        };
+      } catch (error) {
+        const damaged = error instanceof Error ? error.message : String(error);
+        return { ...(row as unknown as OpenedRow), entry: {}, worktree: null, damaged };
+      }
+    });
+}
+
+/** The session a person looks at and the one before it. */
+export function activeOf(db: DatabaseSync, person: string): { session: string; before: string | null } | null {
+  const row = statement(db, "SELECT session, before_session AS before FROM active WHERE person = ?").get(person);
+  return row ? (row as { session: string; before: string | null }) : null;
+}
 
 /** A session as the log last heard of it. */
 export interface SessionRow {

@@ -32,6 +32,8 @@ const PANE_FORMAT = [
   "#{pane_dead_status}",
   "#{pane_dead_signal}",
   "#{pane_in_mode}",
+  "#{pane_width}",
+  "#{pane_height}",
   option("@slot"),
   "#{pane_title}",
 ].join("\t");
@@ -47,7 +49,7 @@ export const LISTING: readonly Command[] = [
 
 const SESSION = /^(\$\d+)\t(\d+)\t([^\t]*)\t([^\t]*)\t(\d*)\t([^\t]*)\t([^\t]*)$/;
 const WINDOW = /^(\$\d+)\t(@\d+)\t(\d+)\t(\d+)\t(\d+)\t(\d+)\t([^\t]*)\t([0-9a-z,x[\]{}]*)\t([^\t]*)$/;
-const PANE = /^(@\d+)\t(%\d+)\t(\d+)\t([01])\t(\d*)\t(\d*)\t([01])\t(\d+\.\d+)?\t(.*)$/;
+const PANE = /^(@\d+)\t(%\d+)\t(\d+)\t([01])\t(\d*)\t(\d*)\t([01])\t(\d+)\t(\d+)\t(\d+\.\d+)?\t(.*)$/;
 const CLIENT = /^([01])\t(\d+)\t(\$\d+)$/;
 
 /** A line that is not exactly of its form is no record: it is part of somebody's text. */
@@ -61,7 +63,7 @@ export function worldOf(
   for (const line of paneLines) {
     const found = PANE.exec(line);
     if (!found) continue;
-    const [, window, id, pid, dead, status, signal, inMode, slot, title] = found as unknown as string[];
+    const [, window, id, pid, dead, status, signal, inMode, columns, rows, slot, title] = found as unknown as string[];
     const of = panes.get(window!) ?? new Map<string, TmuxPane>();
     of.set(id!, {
       id: id as PaneId,
@@ -71,6 +73,8 @@ export function worldOf(
       exit: dead === "1" ? exitOf(status!, signal!) : null,
       title: title!,
       inMode: inMode === "1",
+      columns: Number(columns),
+      rows: Number(rows),
     });
     panes.set(window!, of);
   }

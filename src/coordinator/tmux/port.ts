@@ -53,6 +53,16 @@ export interface TmuxPane {
   exit: string | null;
   title: string;
   inMode: boolean;
+  columns: number;
+  rows: number;
+}
+
+export interface Picture {
+  /** Rows with SGR sequences. */
+  lines: string[];
+  cursor: { x: number; y: number };
+  /** The program has asked for the other screen. */
+  alternate: boolean;
 }
 
 export interface SessionBirth {
@@ -115,8 +125,12 @@ export interface Tmux {
   rename(session: SessionId, name: string): Promise<void>;
   /** Text of a pane: the screen and `historyLines` of scrollback above it, without attributes. */
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
+  /** The screen as it is now, with colours, and where the cursor stands; null for a pane that is gone. */
+  picture(pane: PaneId): Promise<Picture | null>;
   /** Byte-exact text into a pane, bracketed when the program asked for it; then Enter when `enter`. Control bytes but LF and tab are refused. */
   typeText(pane: PaneId, text: string, options?: { enter?: boolean }): Promise<void>;
+  /** Bytes as a terminal would send them: keys, escape sequences, anything. For people who type; nothing checks them. */
+  typeKeys(pane: PaneId, bytes: Buffer): Promise<void>;
   /** How long ago a person pressed a key in a client that shows this session; null = no person attached. */
   sinceHumanKeyMs(session: SessionId): Promise<number | null>;
   /** From now on `output` notices arrive for these windows' panes (and no others). */

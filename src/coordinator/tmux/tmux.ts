@@ -4,7 +4,18 @@ import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
 import { cleanEnvironment } from "./environment.ts";
 import { forkTmux } from "./fork.ts";
 import { LISTING, worldOf } from "./listing.ts";
-import type { Born, PaneBirth, PaneId, SessionBirth, SessionId, Tmux, TmuxNotice, WindowId, World } from "./port.ts";
+import type {
+  Born,
+  PaneBirth,
+  PaneId,
+  Picture,
+  SessionBirth,
+  SessionId,
+  Tmux,
+  TmuxNotice,
+  WindowId,
+  World,
+} from "./port.ts";
 import { lives, type ProcessRef, signal, statOf, treeOf } from "./process-tree.ts";
 import { argumentsOf, type Command, literal, sessionName, target } from "./words.ts";
 
@@ -23,6 +34,9 @@ const DEFAULT_GRACE_MS = 5_000;
 
 /** Between a paste and Enter: programs that watch for pastes swallow an Enter that comes with it (Codex waits 120 ms). */
 const ENTER_AFTER_MS = 150;
+
+/** Bytes of one command: a control line of 4 KB. */
+const KEYS_AT_ONCE = 1_000;
 
 /** A connection that failed this often in this time is left alone for a while; commands go by forks meanwhile. */
 const BREAKER = { failures: 5, withinMs: 10_000, restMs: 30_000 };
@@ -169,6 +183,22 @@ class Driver implements Tmux {
     return new Map(texts);
   }
 
+  /** By one fork, so that both are of one moment. */
+  async picture(pane: PaneId): Promise<Picture | null> {
+    const at = target("pane", pane);
+    const text = await this.#fork([
+      ["display-message", "-p", "-t", at, "#{cursor_x} #{cursor_y} #{alternate_on}"],
+      ["capture-pane", "-p", "-e", "-t", at],
+    ]).catch((error: unknown) => {
+      if (error instanceof TmuxRefusal) return null;
+      throw error;
+    });
+    if (text === null) return null;
+    const [first, ...lines] = text.replace(/\n$/, "").split("\n");
+    const [x, y, alternate] = first!.split(" ");
+    return { lines, cursor: { x: Number(x), y: Number(y) }, alternate: alternate === "1" };
+  }
+
   async typeText(pane: PaneId, text: string, options: { enter?: boolean } = {}): Promise<void> {
     if (/[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]/.test(text)) {
       throw new BosunError({
@@ -184,6 +214,13 @@ class Driver implements Tmux {
     if (!options.enter) return;
     await new Promise((resolve) => setTimeout(resolve, ENTER_AFTER_MS));
     await this.#ask([["send-keys", "-t", target("pane", pane), "Enter"]]);
+  }
+
+  async typeKeys(pane: PaneId, bytes: Buffer): Promise<void> {
+    for (let at = 0; at < bytes.length; at += KEYS_AT_ONCE) {
+      const hex = [...bytes.subarray(at, at + KEYS_AT_ONCE)].map((byte) => byte.toString(16));
+      await this.#ask([["send-keys", "-t", target("pane", pane), "-H", ...hex]]);
+    }
   }
 
   async sinceHumanKeyMs(session: SessionId): Promise<number | null> {

@@ -1,0 +1,166 @@
+import { resolve } from "node:path";
+import { SESSION_TYPES, type SessionType } from "../../protocol/opened.ts";
+import { sanitise } from "../../protocol/text.ts";
+import { usage } from "../arguments.ts";
+import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
+
+const open: Command = {
+  name: "new",
+  aliases: ["sessions new", "open"],
+  args: "[NAME] [-- COMMAND…]",
+  group: "session",
+  anywhere: true,
+  ops: ["session.open"],
+  flags: {
+    type: { value: "TYPE", about: SESSION_TYPES.join(", ") },
+    cwd: { value: "DIR", about: "where it starts; default here" },
+    env: { value: "NAME=VALUE", many: true, about: "a variable of its environment" },
+    agent: { value: "TYPE", about: "what lives in it; default by the command" },
+    worktree: { about: "a git worktree and branch of its own" },
+  },
+  examples: ["bosun new hello", "bosun new reviewer --worktree -- claude", "bosun new"],
+  async run(invocation) {
+    const { out } = invocation;
+    const [name, ...command] = invocation.args;
+    const type = textOf(invocation, "type");
+    if (type !== undefined && !SESSION_TYPES.includes(type as SessionType))
+      throw usage(`--type ${type}`, open, `one of ${SESSION_TYPES.join(", ")}`);
+    const connection = await invocation.connect();
+    const opened = await connection.call("session.open", {
+      ...(name !== undefined && { name }),
+      ...(command.length > 0 && { run: command.length === 1 ? command[0]! : command.map(quoted).join(" ") }),
+      cwd: resolve(textOf(invocation, "cwd") ?? "."),
+      ...(type !== undefined && { type: type as SessionType }),
+      ...(isSet(invocation, "env") && { env: Object.fromEntries(listOf(invocation, "env").map(assignment)) }),
+      ...(textOf(invocation, "agent") !== undefined && { agent: textOf(invocation, "agent")! }),
+      ...(isSet(invocation, "worktree") && { worktree: true }),
+    });
+    if (out.wish.json) out.json(opened);
+    else {
+      out.line(`✓ Created session '${opened.name}' (${opened.number})`);
+      if (opened.branch) out.line(`   Branch: ${opened.branch} in ${opened.cwd}`);
+      out.say(`next  bosun attach "${opened.name}" · bosun`);
+    }
+    return 0;
+  },
+};
+
+/** One word of a shell command line. */
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function assignment(text: string): [string, string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw usage(`--env ${text}`, open, "it is NAME=VALUE");
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+const close: Command = {
+  name: "close",
+  aliases: ["sessions close"],
+  args: "[NAME]",
+  group: "session",
+  anywhere: true,
+  ops: ["session.close"],
+  flags: { "drop-branch": { about: "also give up a worktree whose branch is not merged" } },
+  examples: ["bosun close hello", "bosun close"],
+  async run(invocation) {
+    const { out } = invocation;
+    const connection = await invocation.connect();
+    const closed = await connection.call("session.close", {
+      ...named(invocation, close),
+      ...(isSet(invocation, "yes") && { yes: true }),
+      ...(isSet(invocation, "drop-branch") && { dropBranch: true }),
+    });
+    if (out.wish.json) out.json(closed);
+    else {
+      out.line(`✓ Closed session '${closed.name}'`);
+      if (closed.worktree) out.line(`   Worktree ${sanitise(closed.worktree)}`);
+      if (closed.active) out.line(`→ Active is '${closed.active}'`);
+    }
+    return 0;
+  },
+};
+
+const rename: Command = {
+  name: "rename",
+  aliases: ["sessions rename", "session-name"],
+  args: "[NAME] NEW",
+  group: "session",
+  anywhere: true,
+  ops: ["session.rename"],
+  examples: ["bosun rename hello greeting", "bosun rename greeting"],
+  async run(invocation) {
+    const { args, out } = invocation;
+    if (args.length < 1 || args.length > 2) throw usage("rename needs the new name", rename);
+    const [session, to] = args.length === 2 ? (args as [string, string]) : [undefined, args[0]!];
+    const connection = await invocation.connect();
+    const renamed = await connection.call("session.rename", { to, ...(session !== undefined && { session }) });
+    if (out.wish.json) out.json(renamed);
+    else out.line(`✓ '${renamed.from}' is now '${renamed.name}'`);
+    return 0;
+  },
+};
+
+const switchTo: Command = {
+  name: "switch",
+  aliases: ["s", "sessions switch"],
+  args: "NAME|NUMBER|-|next|previous",
+  group: "session",
+  anywhere: true,
+  ops: ["session.switch"],
+  flags: { "pause-on-switch": { about: "stop the processes of the one you leave until it is switched to again" } },
+  examples: ["bosun switch hello", "bosun s 2", "bosun s -"],
+  async run(invocation) {
+    const { out } = invocation;
+    const [session] = invocation.args;
+    if (session === undefined || invocation.args.length > 1) throw usage("switch needs one session", switchTo);
+    const connection = await invocation.connect();
+    const now = await connection.call("session.switch", {
+      session,
+      ...(isSet(invocation, "pause-on-switch") && { pause: true }),
+    });
+    if (out.wish.json) out.json(now);
+    else if (now.previous && now.previous !== now.name) out.line(`→ Switched from '${now.previous}' to '${now.name}'`);
+    else out.line(`✓ Switched to '${now.name}'`);
+    return 0;
+  },
+};
+
+const type: Command = {
+  name: "type",
+  args: "[NAME] TEXT",
+  group: "session",
+  anywhere: true,
+  ops: ["session.type"],
+  summary: "Type a line into a session, with Enter",
+  flags: {
+    pane: { value: "PANE", about: "one pane, by title or id" },
+    force: { about: "also into a headless or protected session" },
+  },
+  examples: ['bosun type hello "make test"'],
+  async run(invocation) {
+    const { args, out } = invocation;
+    if (args.length < 1 || args.length > 2) throw usage("type needs the text", type);
+    const [session, line] = args.length === 2 ? (args as [string, string]) : [undefined, args[0]!];
+    const pane = textOf(invocation, "pane");
+    const connection = await invocation.connect();
+    const typed = await connection.call("session.type", {
+      line,
+      ...(session !== undefined && { session }),
+      ...(pane !== undefined && { pane }),
+      ...(isSet(invocation, "force") && { force: true }),
+    });
+    if (out.wish.json) out.json(typed);
+    return 0;
+  },
+};
+
+function named(invocation: Invocation, command: Command): { session?: string } {
+  const [session, more] = invocation.args;
+  if (more !== undefined) throw usage(`${command.name} takes one session`, command);
+  return session === undefined ? {} : { session };
+}
+
+export const OPENED_COMMANDS = [open, switchTo, rename, close, type];

@@ -1,0 +1,576 @@
+import { join } from "node:path";
+import { BosunError } from "../protocol/error.ts";
+import type { OutputOf } from "../protocol/operation.ts";
+import { agentAt, agentsOf, type PlanSession, paneAt } from "../protocol/plan.ts";
+import {
+  type ActivityState,
+  type RosterEntry,
+  screenHistory,
+  screenShow,
+  screenWatch,
+  sessionExplain,
+  sessionRoster,
+} from "../protocol/screen.ts";
+import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import type { Hearing } from "./hearing.ts";
+import { declaredPanes } from "./plan/diff.ts";
+import { ActivityTrack, fittingRules, type Judged, judge } from "./screens/activity.ts";
+import { linesOf } from "./screens/lines.ts";
+import { BUFFER_BYTES, OutputBuffer } from "./screens/output-buffer.ts";
+import { GENERIC, type Profile, profileFor } from "./screens/profile.ts";
+import { Recording } from "./screens/recording.ts";
+import type { Screen } from "./screens/screen.ts";
+import { activeOf, openedRows } from "./sessions/projection.ts";
+import { statuses } from "./status.ts";
+import type { PaneId, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
+import type { Town } from "./town.ts";
+
+/** A changed screen goes out this often: what an eye takes for at once. */
+const PAINT_EVERY_MS = 33;
+
+/** A screen is judged this long after it changed, at most so often. */
+const JUDGE_AFTER_MS = 150;
+
+/** Silence turns "it writes" into something else: all are judged again this often. */
+const JUDGE_EVERY_MS = 1_000;
+
+/** The roster goes out this often at most. */
+const ROSTER_EVERY_MS = 200;
+
+/** A pane that never rests long enough for a picture gets the last one taken. */
+const PICTURES = 5;
+
+/** One pane's picture, what it wrote, and what it is doing. */
+interface Display {
+  session: string;
+  pane: PaneId;
+  slot: string;
+  screen: Screen;
+  buffer: OutputBuffer;
+  recording: Recording;
+  profiles: Profile[];
+  track: ActivityTrack;
+  judged: Judged | null;
+  wroteAtMs: number | null;
+  exit: string | null;
+  /** Called when the picture has changed. */
+  watchers: Set<() => void>;
+  release: () => void;
+  judging: NodeJS.Timeout | null;
+}
+
+/** Loads the emulator: it is needed once something runs, and not before. */
+export type LoadScreen = () => Promise<typeof Screen>;
+
+/**
+ * The live pictures of all sessions. Each pane that the plan declares is heard from birth on; its bytes go to an emulator, a
+ * buffer and a recording. Watching reads from here: it never touches the pane.
+ */
+export class Displays {
+  readonly #town: Town;
+  readonly #hearing: Hearing;
+  readonly #load: LoadScreen;
+  readonly #profiles: ReadonlyMap<string, Profile>;
+  readonly #displays = new Map<PaneId, Display | null>();
+  /** By person and session: the place in the buffer up to which they have seen it. */
+  readonly #seen = new Map<string, Map<string, number>>();
+  readonly #followers = new Set<() => void>();
+  #every: NodeJS.Timeout;
+  #closed = false;
+
+  constructor(
+    dispatch: Dispatch,
+    town: Town,
+    hearing: Hearing,
+    load: LoadScreen,
+    profiles: ReadonlyMap<string, Profile>,
+  ) {
+    this.#town = town;
+    this.#hearing = hearing;
+    this.#load = load;
+    this.#profiles = profiles;
+    town.on("world", (world) => this.#match(world));
+    town.on("plan", () => this.#told());
+    this.#every = setInterval(() => {
+      for (const display of this.#displays.values()) if (display) this.#judge(display);
+    }, JUDGE_EVERY_MS);
+    this.#every.unref();
+    dispatch.handle(screenShow, (input, { actor }) => this.#show(input, actor));
+    dispatch.handle(screenWatch, (input, { actor, stream }) => this.#watch(input, actor, stream));
+    dispatch.handle(screenHistory, (input, { actor }) => this.#history(input, actor));
+    dispatch.handle(sessionRoster, (input, { actor, stream }) => this.#roster(input, actor, stream));
+    dispatch.handle(sessionExplain, (input) => this.#explain(input));
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#every);
+    for (const [pane, display] of this.#displays) this.#drop(pane, display);
+  }
+
+  #match(world: World | null): void {
+    if (this.#closed) return;
+    const found = new Map<PaneId, { session: PlanSession; epoch: number; window: TmuxWindow; pane: TmuxPane }>();
+    for (const session of world?.sessions ?? []) {
+      if (session.marks?.town !== this.#town.name.name) continue;
+      const declared = this.#town.plan?.sessions.find((each) => each.id === session.marks!.id);
+      if (!declared || declared.kind === "view") continue;
+      for (const pane of declaredPanes(session)) {
+        const window = session.windows.find((each) => each.panes.includes(pane))!;
+        found.set(pane.id, { session: declared, epoch: session.marks!.epoch, window, pane });
+      }
+    }
+    for (const [pane, display] of this.#displays) if (!found.has(pane)) this.#drop(pane, display);
+    for (const [pane, place] of found) {
+      const display = this.#displays.get(pane);
+      if (display === undefined) void this.#begin(place.session, place.epoch, place.window, place.pane);
+      else if (display) {
+        display.screen.resize(place.pane.columns, place.pane.rows);
+        const exit = place.pane.dead ? (place.pane.exit ?? "ended") : null;
+        if (exit === display.exit) continue;
+        display.exit = exit;
+        this.#judge(display);
+      }
+    }
+  }
+
+  async #begin(session: PlanSession, epoch: number, window: TmuxWindow, pane: TmuxPane): Promise<void> {
+    this.#displays.set(pane.id, null);
+    try {
+      const made = new (await this.#load())(pane.columns, pane.rows);
+      const agent = paneAt(session, pane.slot)?.agent ?? null;
+      const run = paneAt(session, pane.slot)?.run ?? null;
+      const own = profileFor(this.#profiles, { profile: agent?.profile ?? null, type: agent?.type ?? null, run });
+      const generic = this.#profiles.get(GENERIC);
+      const slot = pane.slot!;
+      const folder = join(this.#town.cradle.stateFolder, "recordings", session.id.replaceAll("/", "_"));
+      const display: Display = {
+        session: session.id,
+        pane: pane.id,
+        slot,
+        screen: made,
+        buffer: new OutputBuffer(),
+        recording: new Recording(folder, `${slot}-${epoch}`, pane, session.label ?? session.name),
+        profiles: generic && own !== generic ? [own, generic] : [own],
+        track: new ActivityTrack(this.#town.now()),
+        judged: null,
+        wroteAtMs: null,
+        exit: pane.dead ? (pane.exit ?? "ended") : null,
+        watchers: new Set(),
+        release: () => {},
+        judging: null,
+      };
+      await this.#seed(display, window);
+      if (this.#closed || !this.#displays.has(pane.id)) {
+        display.release();
+        made.close();
+        return;
+      }
+      this.#displays.set(pane.id, display);
+      this.#changed(display);
+      this.#judge(display);
+      this.#told();
+    } catch (error) {
+      this.#displays.delete(pane.id);
+      this.#town.log.warn({ err: error, session: session.id }, "a pane cannot be shown");
+    }
+  }
+
+  /** Hears the pane, and puts what stood on its screen before under what comes. */
+  async #seed(display: Display, window: TmuxWindow): Promise<void> {
+    let early: Buffer[] | null = [];
+    display.release = await this.#hearing.want(window.id, display.pane, (bytes) => {
+      display.wroteAtMs = this.#town.now();
+      display.buffer.add(bytes);
+      display.recording.add(bytes, display.wroteAtMs);
+      if (early) early.push(bytes);
+      else {
+        void display.screen.feed(bytes).then(() => this.#changed(display));
+        this.#judgeSoon(display);
+      }
+    });
+    let picture = null;
+    for (let look = 0; look < PICTURES; look++) {
+      const before = early.length;
+      picture = await this.#town.tmux.picture(display.pane);
+      // Nothing came in between: the picture and what follows it fit together.
+      const rested = early.length === before;
+      early = [];
+      if (rested) break;
+    }
+    if (picture) {
+      const { lines, cursor, alternate } = picture;
+      const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;
+      await display.screen.feed(text);
+    }
+    const rest = early ?? [];
+    early = null;
+    for (const bytes of rest) await display.screen.feed(bytes);
+  }
+
+  #drop(pane: PaneId, display: Display | null): void {
+    this.#displays.delete(pane);
+    if (!display) return;
+    if (display.judging) clearTimeout(display.judging);
+    display.release();
+    display.recording.flush();
+    display.screen.close();
+    this.#told();
+  }
+
+  #changed(display: Display): void {
+    for (const watcher of display.watchers) watcher();
+  }
+
+  #judgeSoon(display: Display): void {
+    display.judging ??= setTimeout(() => {
+      display.judging = null;
+      this.#judge(display);
+    }, JUDGE_AFTER_MS);
+  }
+
+  #judge(display: Display): void {
+    const nowMs = this.#town.now();
+    display.judged = judge(display.profiles, {
+      text: display.screen.text(),
+      signals: display.screen.signals,
+      wroteAtMs: display.wroteAtMs,
+      exit: display.exit,
+      nowMs,
+    });
+    const changed = display.track.look(display.judged, nowMs, display.watchers.size > 0);
+    if (display.track.doubtful) this.#judgeSoon(display);
+    if (changed) this.#told();
+  }
+
+  #told(): void {
+    for (const follower of this.#followers) follower();
+  }
+
+  /** The pane somebody means: of the session, the first unless named. Throws UNKNOWN_SESSION for one that does not run. */
+  #find(text: string | undefined, pane: string | undefined, actor: Actor): { session: PlanSession; display: Display } {
+    const active = text === undefined ? activeOf(this.#town.ledger.views, actor.id)?.session : undefined;
+    const session =
+      this.#town.plan?.sessions.find((each) => each.id === active) ??
+      this.#town.declared(text ?? "your active session");
+    const all = this.#of(session.id);
+    const found = all.find(
+      (each) =>
+        pane === undefined ||
+        pane === each.pane ||
+        pane === each.slot ||
+        pane === paneAt(session, each.slot)?.title ||
+        pane === agentAt(session, each.slot),
+    );
+    if (found) return { session, display: found };
+    throw new BosunError({
+      code: "UNKNOWN_SESSION",
+      what: pane === undefined ? `${nameOf(session)} does not run` : `${nameOf(session)} has no pane "${pane}"`,
+      why: "only what runs has a screen",
+      fix: `bosun up ${session.id}`,
+    });
+  }
+
+  #of(session: string): Display[] {
+    return [...this.#displays.values()]
+      .filter((each): each is Display => each?.session === session)
+      .toSorted((a, b) => a.slot.localeCompare(b.slot, "en", { numeric: true }));
+  }
+
+  #show(
+    input: { session?: string | undefined; pane?: string | undefined; colour?: boolean | undefined },
+    actor: Actor,
+  ) {
+    const { session, display } = this.#find(input.session, input.pane, actor);
+    return {
+      session: session.id,
+      name: nameOf(session),
+      pane: display.pane,
+      lines: input.colour ? display.screen.painted() : display.screen.text(),
+      ...pictureOf(display),
+      full_screen: display.screen.fullScreen,
+      notices: display.screen.signals.notices,
+      bells: display.screen.signals.bells,
+    };
+  }
+
+  #watch(input: { session: string; pane?: string | undefined }, actor: Actor, stream: Stream) {
+    const { session, display } = this.#find(input.session, input.pane, actor);
+    let shown = display.screen.painted();
+    let before = JSON.stringify(pictureOf(display));
+    let timer: NodeJS.Timeout | null = null;
+    let slow = false;
+    const paint = (): void => {
+      timer = null;
+      if (slow) return;
+      const rows = display.screen.painted();
+      const lines = Object.fromEntries(rows.flatMap((row, y) => (row === shown[y] ? [] : [[String(y), row]])));
+      const picture = pictureOf(display);
+      const now = JSON.stringify(picture);
+      this.#sawAll(display, actor);
+      if (Object.keys(lines).length === 0 && now === before) return;
+      shown = rows;
+      before = now;
+      // A slow reader gets the newest picture when it is ready for more, and none of those in between.
+      slow = !stream.push(JSON.stringify({ lines, ...picture }));
+    };
+    const watcher = (): void => {
+      timer ??= setTimeout(paint, PAINT_EVERY_MS);
+    };
+    stream.onDrain(() => {
+      if (!slow) return;
+      slow = false;
+      watcher();
+    });
+    display.watchers.add(watcher);
+    stream.onClose(() => {
+      display.watchers.delete(watcher);
+      if (timer) clearTimeout(timer);
+    });
+    const missed = this.#missedBy(display, actor);
+    this.#sawAll(display, actor);
+    if (display.track.seen()) this.#told();
+    return {
+      session: session.id,
+      name: nameOf(session),
+      pane: display.pane,
+      lines: shown,
+      ...pictureOf(display),
+      missed,
+    };
+  }
+
+  #history(
+    input: {
+      session?: string | undefined;
+      pane?: string | undefined;
+      missed?: boolean | undefined;
+      lines?: number | undefined;
+    },
+    actor: Actor,
+  ) {
+    const { session, display } = this.#find(input.session, input.pane, actor);
+    const from = input.missed ? this.#seenBy(display, actor) : 0;
+    const { bytes } = display.buffer.since(from);
+    const lines = linesOf(bytes);
+    const dropped = Math.max(0, display.buffer.dropped - from);
+    if (input.missed) {
+      this.#sawAll(display, actor);
+      if (display.track.seen()) this.#told();
+    }
+    display.recording.flush();
+    return {
+      session: session.id,
+      name: nameOf(session),
+      lines: input.lines === undefined ? lines : lines.slice(-input.lines),
+      bytes: bytes.length,
+      dropped,
+      recording: display.buffer.end > 0 ? display.recording.file : null,
+    };
+  }
+
+  #roster(
+    input: { follow?: boolean | undefined; waiting?: boolean | undefined; all?: boolean | undefined },
+    actor: Actor,
+    stream: Stream,
+  ) {
+    const entries = (): RosterEntry[] => {
+      const all = this.#entries(actor);
+      return input.waiting ? all.filter((entry) => entry.activity.state === "waiting") : all;
+    };
+    const sessions = entries();
+    if (input.follow) {
+      let timer: NodeJS.Timeout | null = null;
+      let before = JSON.stringify(sessions.map(comparable));
+      const tell = (): void => {
+        timer = null;
+        const now = entries();
+        const text = JSON.stringify(now.map(comparable));
+        if (text === before) return;
+        before = text;
+        stream.push(JSON.stringify({ sessions: now }));
+      };
+      const follower = (): void => {
+        timer ??= setTimeout(tell, ROSTER_EVERY_MS);
+      };
+      this.#followers.add(follower);
+      // How much is unseen grows without anybody telling.
+      const every = setInterval(follower, JUDGE_EVERY_MS);
+      stream.onClose(() => {
+        this.#followers.delete(follower);
+        clearInterval(every);
+        if (timer) clearTimeout(timer);
+      });
+    }
+    const rows = openedRows(this.#town.ledger.views, true);
+    return {
+      sessions,
+      closed: input.all
+        ? rows.flatMap((row) =>
+            row.closedAtMs === null
+              ? []
+              : [
+                  {
+                    session: row.session,
+                    name: row.label,
+                    closed: new Date(row.closedAtMs).toISOString(),
+                    because: row.closedBecause ?? "",
+                  },
+                ],
+          )
+        : [],
+      damaged: rows.flatMap((row) =>
+        row.closedAtMs === null &&
+        (row.damaged !== null || !this.#town.plan?.sessions.some((each) => each.id === row.session))
+          ? [{ session: row.session, name: row.label, why: row.damaged ?? "its entry is not valid any more" }]
+          : [],
+      ),
+    };
+  }
+
+  #entries(actor: Actor): RosterEntry[] {
+    const active = activeOf(this.#town.ledger.views, actor.id)?.session;
+    const opened = new Map(openedRows(this.#town.ledger.views).map((row) => [row.session, row]));
+    const declared = new Map((this.#town.plan?.sessions ?? []).map((each) => [each.id, each]));
+    return statuses(this.#town)
+      .filter((status) => declared.get(status.id)?.kind !== "view")
+      .map((status) => {
+        const displays = this.#of(status.id);
+        const first = displays[0];
+        const activities = displays.map((each) => publicActivity(each.track.activity, this.#town.now()));
+        return {
+          session: status.id,
+          name: String(status.label),
+          number: (status.number as number | null) ?? null,
+          kind: status.kind,
+          purpose: opened.get(status.id)?.purpose ?? null,
+          room: status.room,
+          agents: agentsOf([declared.get(status.id)!]).map((placed) => placed.agent.id),
+          state: status.state,
+          activity: loudest(activities) ?? stillOf(status.state, status.since, status.evidence),
+          unseen: displays.reduce((sum, each) => sum + each.buffer.end - this.#seenBy(each, actor), 0),
+          unread: status.unread,
+          bells: displays.reduce((sum, each) => sum + each.screen.signals.bells, 0),
+          title: first?.screen.signals.title ?? "",
+          active: status.id === active,
+          pid: status.pid,
+          buffer: {
+            bytes: displays.reduce((sum, each) => sum + each.buffer.held, 0),
+            dropped: displays.reduce((sum, each) => sum + each.buffer.dropped, 0),
+            limit: BUFFER_BYTES,
+          },
+        };
+      });
+  }
+
+  #explain(input: {
+    session: string;
+    pane?: string | undefined;
+    capture?: string | undefined;
+    profile?: string | undefined;
+  }): OutputOf<typeof sessionExplain> {
+    const person = { id: "" } as Actor;
+    const { session, display } = this.#find(input.session, input.pane, person);
+    const profiles = input.profile ? [this.#profileNamed(input.profile)] : display.profiles;
+    const text = input.capture === undefined ? display.screen.text() : input.capture.split("\n");
+    const judged =
+      input.capture === undefined
+        ? (display.judged ??
+          judge(profiles, { text, signals: display.screen.signals, wroteAtMs: null, exit: null, nowMs: 0 }))
+        : judge(profiles, { text, signals: { prompt: null }, wroteAtMs: null, exit: null, nowMs: 0 });
+    return {
+      session: session.id,
+      name: nameOf(session),
+      pane: display.pane,
+      profiles: profiles.map((each) => each.profile),
+      activity:
+        input.capture === undefined
+          ? publicActivity(display.track.activity, this.#town.now())
+          : publicActivity({ ...judged, sinceMs: this.#town.now(), atMs: this.#town.now() }, this.#town.now()),
+      fitting: profiles.flatMap((profile) => fittingRules(profile, text)),
+    };
+  }
+
+  #profileNamed(name: string): Profile {
+    const found = this.#profiles.get(name);
+    if (found) return found;
+    throw new BosunError({
+      code: "NOT_FOUND",
+      what: `there is no profile "${name}"`,
+      why: `there are ${[...this.#profiles.keys()].join(", ")}`,
+    });
+  }
+
+  #seenBy(display: Display, actor: Actor): number {
+    return this.#seen.get(actor.id)?.get(seenKey(display)) ?? 0;
+  }
+
+  #sawAll(display: Display, actor: Actor): void {
+    const own = this.#seen.get(actor.id) ?? new Map<string, number>();
+    own.set(seenKey(display), display.buffer.end);
+    this.#seen.set(actor.id, own);
+  }
+
+  #missedBy(display: Display, actor: Actor): { bytes: number; dropped: number } {
+    const seen = this.#seenBy(display, actor);
+    return { bytes: display.buffer.end - seen, dropped: Math.max(0, display.buffer.dropped - seen) };
+  }
+}
+
+function seenKey(display: Display): string {
+  return `${display.session} ${display.pane}`;
+}
+
+function nameOf(session: PlanSession): string {
+  return session.label ?? session.name;
+}
+
+function pictureOf({ screen }: Display) {
+  return { columns: screen.columns, rows: screen.rows, cursor: screen.cursor, title: screen.signals.title };
+}
+
+function publicActivity(activity: ActivityTrack["activity"], nowMs: number): ActivityState {
+  const { state, reason, rule, evidence, source, text, sinceMs, atMs } = activity;
+  return {
+    state,
+    since: new Date(sinceMs).toISOString(),
+    evidence,
+    source,
+    age_ms: Math.max(0, nowMs - atMs),
+    reason,
+    text,
+    rule,
+  };
+}
+
+/** What needs a person first, then what moves. */
+const LOUDNESS = ["waiting", "stalled", "dead", "working", "done-unseen", "idle", "unknown"] as const;
+
+function loudest(activities: ActivityState[]): ActivityState | undefined {
+  return activities.toSorted((a, b) => LOUDNESS.indexOf(a.state) - LOUDNESS.indexOf(b.state))[0];
+}
+
+/** Of a session without a pane to look at. */
+function stillOf(state: string, since: string, evidence: string): ActivityState {
+  const dead = state === "exited" || state === "stopped";
+  return {
+    state: dead ? "dead" : "unknown",
+    since,
+    evidence,
+    source: "log",
+    age_ms: 0,
+    reason: null,
+    text: null,
+    rule: null,
+  };
+}
+
+/** What makes a roster worth telling anew; ages alone do not. */
+function comparable({ activity, ...entry }: RosterEntry) {
+  return {
+    ...entry,
+    buffer: null,
+    unseen: entry.unseen > 0,
+    activity: [activity.state, activity.reason, activity.since],
+  };
+}

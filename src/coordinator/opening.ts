@@ -1,0 +1,311 @@
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { BosunError } from "../protocol/error.ts";
+import type { Event, SessionOpened } from "../protocol/event.ts";
+import { timedId } from "../protocol/id.ts";
+import {
+  SESSION_LABEL,
+  SESSION_LABEL_RULE,
+  sessionClose,
+  sessionOpen,
+  sessionRename,
+  sessionSwitch,
+  sessionType,
+} from "../protocol/opened.ts";
+import type { InputOf } from "../protocol/operation.ts";
+import type { PlanSession } from "../protocol/plan.ts";
+import { sanitise } from "../protocol/text.ts";
+import type { Actor, Dispatch } from "./dispatch.ts";
+import { harnessOf } from "./harness/launch.ts";
+import { chosen, running } from "./look.ts";
+import { activeOf, openedRows, sessionNumbers } from "./sessions/projection.ts";
+import { statOf } from "./tmux/process-tree.ts";
+import type { Town } from "./town.ts";
+import { twoWords } from "./two-words.ts";
+import type { Reconcile } from "./up.ts";
+import { addWorktree, removeWorktree } from "./worktree.ts";
+
+/**
+ * Sessions beside the floor plan, as people open, switch between and close them. Only what is visible changes with a switch:
+ * all of them run on, and nothing is written to any.
+ */
+export class Opening {
+  readonly #town: Town;
+  readonly #reconcile: Reconcile;
+  /** Opened one after the other: two of one name are never under way together. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(dispatch: Dispatch, town: Town, reconcile: Reconcile) {
+    this.#town = town;
+    this.#reconcile = reconcile;
+    dispatch.handle(sessionOpen, (input, { actor }) => this.#inTurn(() => this.#open(input, actor)));
+    dispatch.handle(sessionClose, (input, { actor }) => this.#inTurn(() => this.#close(input, actor)));
+    dispatch.handle(sessionRename, (input, { actor }) => this.#inTurn(() => this.#rename(input, actor)));
+    dispatch.handle(sessionSwitch, (input, { actor }) => this.#switch(input, actor));
+    dispatch.handle(sessionType, (input, { actor }) => this.#type(input, actor));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  async #open(input: InputOf<typeof sessionOpen>, actor: Actor) {
+    const town = this.#town;
+    const taken = new Set((town.plan?.sessions ?? []).flatMap((each) => [each.label ?? each.name, each.id, each.name]));
+    const label = input.name ?? twoWords(taken);
+    checkLabel(label, taken);
+    this.#checkRoom();
+    const session = `x${timedId(crypto.randomUUID(), town.now()).slice(-10)}`;
+    const from = input.cwd ?? process.env.HOME ?? "/";
+    if (!isAbsolute(from) || !existsSync(from)) {
+      throw new BosunError({
+        code: "USAGE",
+        what: `the folder ${sanitise(from)} does not exist`,
+        why: "a session starts in an absolute folder that is there",
+        fix: "--cwd DIR",
+      });
+    }
+    const key = label.replaceAll(" ", "_");
+    const worktree = input.worktree ? await addWorktree(from, join(town.cradle.stateFolder, "worktrees"), key) : null;
+    const cwd = worktree?.folder ?? from;
+    const opened: SessionOpened = {
+      session,
+      label,
+      purpose: input.type ?? null,
+      entry: entryOf(input, label, this.#agentId(key), cwd),
+      worktree,
+    };
+    await this.#write(actor, [{ type: "session.opened", data: opened }]);
+    town.openedChanged();
+    try {
+      if (!town.plan?.sessions.some((each) => each.id === session)) {
+        throw new BosunError({ code: "USAGE", what: `${label} cannot be a session`, why: "its entry is no valid one" });
+      }
+      await this.#reconcile.open(session, actor);
+    } catch (error) {
+      // Never half there: what did not start was never opened.
+      if (worktree) await removeWorktree(worktree, true);
+      await this.#write(actor, [{ type: "session.closed", data: { session, because: "it did not start" } }]);
+      town.openedChanged();
+      throw error;
+    }
+    await this.#write(actor, [{ type: "session.switched", data: { person: actor.id, session } }]);
+    const found = town.world?.sessions.find((each) => each.marks?.id === session);
+    return {
+      session,
+      name: label,
+      number: sessionNumbers(town.ledger.views).get(session)!,
+      tmux: found?.name ?? key,
+      pid: found?.windows[0]?.panes[0]?.pid ?? null,
+      cwd,
+      branch: worktree?.branch ?? null,
+    };
+  }
+
+  /** The session's name where nobody has it, else with a number behind. */
+  #agentId(key: string): string {
+    const free = (id: string): boolean => !this.#town.registry.known(id);
+    if (free(key)) return key;
+    for (let n = 2; ; n++) if (free(`${key}-${n}`)) return `${key}-${n}`;
+  }
+
+  #checkRoom(): void {
+    const { plan, ledger } = this.#town;
+    const most = plan?.limits.sessions ?? 10;
+    const open = openedRows(ledger.views).length;
+    if (open < most) return;
+    throw new BosunError({
+      code: "OVER_QUOTA",
+      what: `${open} sessions are open, and ${most} may be`,
+      why: "the floor plan sets the limit (limits.sessions; default 10)",
+      fix: "bosun close NAME, or limits: { sessions: 50 } in the floor plan",
+    });
+  }
+
+  async #close(input: InputOf<typeof sessionClose>, actor: Actor) {
+    const town = this.#town;
+    const declared = this.#opened(input.session, actor);
+    const found = town.world?.sessions.find((each) => each.marks?.id === declared.id);
+    const others = found?.attached ?? 0;
+    if (others > 0 && !input.yes) {
+      throw new BosunError({
+        code: "REFUSED",
+        what: `somebody is attached to ${declared.label}`,
+        why: "it would be closed under their hands",
+        fix: `bosun close ${declared.label} --yes`,
+      });
+    }
+    const row = openedRows(town.ledger.views).find((each) => each.session === declared.id)!;
+    const before = activeOf(town.ledger.views, actor.id);
+    await this.#reconcile.down({ sessions: [declared.id], yes: true }, actor);
+    const worktree = row.worktree && (await removeWorktree(row.worktree, input.dropBranch ?? false));
+    await this.#write(actor, [{ type: "session.closed", data: { session: declared.id, because: "closed" } }]);
+    town.openedChanged();
+    const next = before?.session === declared.id ? (before.before ?? this.#newest()) : before?.session;
+    if (next && next !== before?.session)
+      await this.#write(actor, [{ type: "session.switched", data: { person: actor.id, session: next } }]);
+    const active = next ? town.plan?.sessions.find((each) => each.id === next) : undefined;
+    return { session: declared.id, name: declared.label!, active: active ? nameOf(active) : null, worktree };
+  }
+
+  async #rename(input: InputOf<typeof sessionRename>, actor: Actor) {
+    const town = this.#town;
+    const declared = this.#opened(input.session, actor);
+    const others = (town.plan?.sessions ?? []).filter((each) => each.id !== declared.id);
+    checkLabel(input.to, new Set(others.flatMap((each) => [each.label ?? each.name, each.id, each.name])));
+    const found = town.world?.sessions.find((each) => each.marks?.id === declared.id);
+    const to = input.to.replaceAll(" ", "_");
+    if (found && found.name !== to) await town.tmux.rename(found.id, to);
+    await this.#write(actor, [
+      { type: "session.labelled", data: { session: declared.id, label: input.to } },
+      { type: "session.renamed", data: { session: declared.id, from: declared.name, to } },
+    ]);
+    town.openedChanged();
+    await town.look();
+    return { session: declared.id, from: declared.label!, name: input.to };
+  }
+
+  async #switch(input: InputOf<typeof sessionSwitch>, actor: Actor) {
+    const town = this.#town;
+    const was = activeOf(town.ledger.views, actor.id);
+    const target = this.#target(input.session, was);
+    if (was?.session !== target.id) {
+      await this.#write(actor, [{ type: "session.switched", data: { person: actor.id, session: target.id } }]);
+      if (input.pause && was) this.#signal(was.session, "SIGSTOP");
+    }
+    this.#signal(target.id, "SIGCONT");
+    const previous = was && town.plan?.sessions.find((each) => each.id === was.session);
+    return {
+      session: target.id,
+      name: nameOf(target),
+      number: sessionNumbers(town.ledger.views).get(target.id) ?? null,
+      previous: previous ? nameOf(previous) : null,
+    };
+  }
+
+  #target(text: string, was: { session: string; before: string | null } | null): PlanSession {
+    const { plan, ledger } = this.#town;
+    if (text === "-") {
+      const before = plan?.sessions.find((each) => each.id === was?.before);
+      if (before) return before;
+      throw new BosunError({ code: "UNKNOWN_SESSION", what: "there is no session before this one", fix: "bosun ls" });
+    }
+    if (text !== "next" && text !== "previous") return this.#town.declared(text);
+    const numbers = sessionNumbers(ledger.views);
+    const all = (plan?.sessions ?? [])
+      .filter((each) => numbers.has(each.id) && each.kind !== "view")
+      .toSorted((a, b) => numbers.get(a.id)! - numbers.get(b.id)!);
+    const at = all.findIndex((each) => each.id === was?.session);
+    const next = all.at((at + (text === "next" ? 1 : -1) + all.length) % Math.max(1, all.length));
+    if (next) return next;
+    throw new BosunError({ code: "UNKNOWN_SESSION", what: "no session runs", fix: "bosun new NAME" });
+  }
+
+  /** To the processes in the panes, when they are in the other state: a program that was not paused hears nothing. */
+  #signal(session: string, name: "SIGSTOP" | "SIGCONT"): void {
+    const found = this.#town.world?.sessions.find((each) => each.marks?.id === session);
+    for (const pane of found?.windows.flatMap((window) => window.panes) ?? []) {
+      const stopped = statOf(pane.pid)?.state === "T";
+      if (pane.dead || stopped === (name === "SIGSTOP")) continue;
+      try {
+        process.kill(-pane.pid, name);
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+  }
+
+  async #type(input: InputOf<typeof sessionType>, actor: Actor) {
+    const town = this.#town;
+    const declared = this.#named(input.session, actor);
+    if ((input.line === undefined) === (input.keys === undefined)) {
+      throw new BosunError({ code: "USAGE", what: "either a line or keys", fix: "give one of the two" });
+    }
+    if ((declared.headless || declared.protect) && !input.force) {
+      throw new BosunError({
+        code: "REFUSED",
+        what: `${nameOf(declared)} is ${declared.headless ? "headless: its agents run for everybody" : "protected"}`,
+        why: "what is typed there would reach what others rely on",
+        fix: "bosun ask AGENT TEXT to talk to an agent; --force to type all the same",
+      });
+    }
+    const session = await running(town, declared.id);
+    const pane = chosen(session, input.pane)[0]!;
+    const bytes = Buffer.from(input.line ?? input.keys!, input.line === undefined ? "base64" : "utf8");
+    if (input.line === undefined) await town.tmux.typeKeys(pane.id, bytes);
+    else await town.tmux.typeText(pane.id, input.line, { enter: true });
+    return { session: declared.id, pane: pane.id, bytes: bytes.length };
+  }
+
+  #named(text: string | undefined, actor: Actor): PlanSession {
+    if (text !== undefined) return this.#town.declared(text);
+    const active = activeOf(this.#town.ledger.views, actor.id)?.session;
+    const found = this.#town.plan?.sessions.find((each) => each.id === active);
+    if (found) return found;
+    throw new BosunError({
+      code: "UNKNOWN_SESSION",
+      what: "no session is your active one",
+      fix: "bosun switch NAME, or name the session",
+    });
+  }
+
+  #opened(text: string | undefined, actor: Actor): PlanSession {
+    const found = this.#named(text, actor);
+    if (found.label !== undefined) return found;
+    throw new BosunError({
+      code: "REFUSED",
+      what: `${found.name} is a session of the floor plan`,
+      why: "only what was opened beside the plan is closed or renamed like this",
+      fix: `bosun down ${found.id}, or change the floor plan`,
+    });
+  }
+
+  #newest(): string | null {
+    return openedRows(this.#town.ledger.views).at(-1)?.session ?? null;
+  }
+
+  #write(actor: Actor, events: Event[]) {
+    return this.#town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
+  }
+}
+
+function nameOf(session: PlanSession): string {
+  return session.label ?? session.name;
+}
+
+function entryOf(
+  { run, env, agent, type }: InputOf<typeof sessionOpen>,
+  label: string,
+  id: string,
+  cwd: string,
+): Record<string, unknown> {
+  return {
+    about: type ? `${label} (${type})` : label,
+    // A shell a person works in, not one that a script would get.
+    run: run ?? `exec ${process.env.SHELL ?? "/bin/sh"}`,
+    cwd,
+    ...(env && { env }),
+    agent: { id, type: agent ?? harnessOf("", run ?? null)?.types[0] ?? "shell" },
+    start: "boot",
+    restart: "never",
+  };
+}
+
+function checkLabel(label: string, taken: ReadonlySet<string>): void {
+  if (!SESSION_LABEL.test(label)) {
+    throw new BosunError({
+      code: "USAGE",
+      what: `"${sanitise(label.slice(0, 80))}" cannot be a session's name`,
+      why: SESSION_LABEL_RULE,
+      fix: "choose another; without a name one is made up",
+    });
+  }
+  if (!taken.has(label) && !taken.has(label.replaceAll(" ", "_"))) return;
+  throw new BosunError({
+    code: "NAME_TAKEN",
+    what: `a session called ${label} is there already`,
+    fix: `bosun switch "${label}", or choose another name`,
+  });
+}

@@ -1,0 +1,15 @@
+const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])/g;
+
+/**
+ * What a program wrote, as lines of text: without sequences, a line that was written over as it ended up. For programs that
+ * print; one that paints the whole screen leaves little that makes sense as lines.
+ */
+export function linesOf(bytes: Buffer): string[] {
+  const plain = bytes.toString("utf8").replace(SEQUENCES, "");
+  const lines = plain.split("\n").map((line) => {
+    const parts = line.replace(/\r+$/, "").split("\r");
+    return (parts.at(-1) ?? "").replace(/[\x00-\x08\x0b-\x1f\x7f]/g, "");
+  });
+  if (lines.at(-1) === "") lines.pop();
+  return lines;
+}

@@ -1,0 +1,95 @@
+import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
+
+/** A recording goes on in a new file at this size; so many old ones stay. */
+const ROTATE_BYTES = 50 * 1_048_576;
+const KEPT_FILES = 4;
+
+/** Output is gathered this long before it is written. */
+const WRITE_AFTER_MS = 200;
+
+/**
+ * Everything a pane wrote, as asciicast version 2 (https://docs.asciinema.org/manual/asciicast/v2/): a header line, then one
+ * `[seconds, "o", text]` per piece. Bytes that are no UTF-8 become U+FFFD, as in any terminal.
+ */
+export class Recording {
+  readonly #folder: string;
+  readonly #name: string;
+  readonly #size: { columns: number; rows: number };
+  readonly #title: string;
+  readonly #decoder = new StringDecoder("utf8");
+  #lines = "";
+  #startedAtMs = 0;
+  #bytes = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #failed: string | null = null;
+
+  /** `name` without its ending, unique in `folder` for one run of one pane. */
+  constructor(folder: string, name: string, size: { columns: number; rows: number }, title: string) {
+    this.#folder = folder;
+    this.#name = name;
+    this.#size = size;
+    this.#title = title;
+  }
+
+  /** Why nothing is written any more (a full disk), or null. */
+  get failed(): string | null {
+    return this.#failed;
+  }
+
+  get file(): string {
+    return join(this.#folder, `${this.#name}.cast`);
+  }
+
+  add(bytes: Buffer, atMs: number): void {
+    const text = this.#decoder.write(bytes);
+    if (text === "" || this.#failed !== null) return;
+    if (this.#startedAtMs === 0) this.#begin(atMs);
+    this.#lines += `${JSON.stringify([Math.max(0, atMs - this.#startedAtMs) / 1_000, "o", text])}\n`;
+    this.#timer ??= setTimeout(() => this.flush(), WRITE_AFTER_MS).unref();
+  }
+
+  flush(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#lines === "" || this.#failed !== null) return;
+    try {
+      appendFileSync(this.file, this.#lines, { mode: 0o600 });
+      this.#bytes += this.#lines.length;
+      this.#lines = "";
+      if (this.#bytes >= ROTATE_BYTES) this.#rotate();
+    } catch (error) {
+      this.#failed = error instanceof Error ? error.message : String(error);
+      this.#lines = "";
+    }
+  }
+
+  /** A run that goes on after the coordinator was away goes on in the same file, with its own clock. */
+  #begin(atMs: number): void {
+    this.#startedAtMs = atMs;
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    if (existsSync(this.file)) {
+      this.#rotate();
+      this.#startedAtMs = atMs;
+    }
+    this.#lines = `${JSON.stringify({
+      version: 2,
+      width: this.#size.columns,
+      height: this.#size.rows,
+      timestamp: Math.floor(atMs / 1_000),
+      title: this.#title,
+    })}\n`;
+    this.#bytes = 0;
+  }
+
+  #rotate(): void {
+    const stamp = Math.floor(statSync(this.file).mtimeMs);
+    renameSync(this.file, join(this.#folder, `${this.#name}.${stamp}.cast`));
+    const old = readdirSync(this.#folder)
+      .filter((file) => file.startsWith(`${this.#name}.`) && file !== `${this.#name}.cast`)
+      .sort();
+    for (const file of old.slice(0, Math.max(0, old.length - KEPT_FILES))) rmSync(join(this.#folder, file));
+    this.#startedAtMs = 0;
+  }
+}

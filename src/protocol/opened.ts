@@ -1,0 +1,119 @@
+import { z } from "zod";
+import { defineOperation } from "./operation.ts";
+
+/** The one rule for names that people give to sessions they open: 1 to 64 letters, digits, `-`, `_` and spaces, with a letter. */
+export const SESSION_LABEL = /^(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_ -]{0,62}[A-Za-z0-9_])?$/;
+export const SESSION_LABEL_RULE =
+  "1 to 64 letters, digits, - _ and spaces, with at least one letter, and no space or - at either end";
+
+/** Sessions that may be open beside the floor plan at a time unless the plan says otherwise (`limits.sessions`). */
+export const MAX_OPENED = 10;
+
+/** What a session is for; shown with a prefix and a colour. */
+export const SESSION_TYPES = [
+  "shell",
+  "debug",
+  "planning",
+  "development",
+  "review",
+  "feature",
+  "hotfix",
+  "refactor",
+  "experiment",
+] as const;
+export const SessionType = z.enum(SESSION_TYPES);
+export type SessionType = z.infer<typeof SessionType>;
+
+const Which = z.string().describe("a session: its name, number, plan id, or a unique beginning of one");
+
+export const sessionOpen = defineOperation({
+  name: "session.open",
+  summary: "Open a session beside the floor plan: a program in a pane of its own",
+  effect: "write",
+  role: "operator",
+  input: z.strictObject({
+    name: z.string().optional().describe("default: two words that nobody uses yet"),
+    run: z.string().optional().describe("command line, run as its process; default a shell"),
+    cwd: z.string().optional().describe("absolute folder it starts in"),
+    type: SessionType.optional().describe("what it is for"),
+    env: z.record(z.string(), z.string()).optional(),
+    agent: z.string().optional().describe("what lives in it: claude, codex, script …; default by the command"),
+    worktree: z.boolean().optional().describe("a git worktree and branch of its own"),
+  }),
+  output: z.looseObject({
+    session: z.string(),
+    name: z.string(),
+    number: z.number(),
+    /** Of tmux. */
+    tmux: z.string(),
+    pid: z.number().nullable(),
+    cwd: z.string(),
+    branch: z.string().nullable(),
+  }),
+  errors: ["USAGE", "NAME_TAKEN", "OVER_QUOTA", "FAILED"],
+});
+
+export const sessionClose = defineOperation({
+  name: "session.close",
+  summary: "End an opened session and archive it; its recording and history stay",
+  effect: "destroy",
+  role: "operator",
+  input: z.strictObject({
+    session: Which.optional().describe("default: your active one"),
+    yes: z.boolean().optional().describe("also one that somebody is attached to"),
+    dropBranch: z.boolean().optional().describe("also a worktree whose branch is not merged"),
+  }),
+  output: z.looseObject({
+    session: z.string(),
+    name: z.string(),
+    /** Your active session from now on. */
+    active: z.string().nullable(),
+    /** What became of its worktree. */
+    worktree: z.string().nullable(),
+  }),
+  errors: ["UNKNOWN_SESSION", "REFUSED"],
+});
+
+export const sessionRename = defineOperation({
+  name: "session.rename",
+  summary: "Give an opened session another name; its program goes on",
+  effect: "write",
+  role: "operator",
+  input: z.strictObject({ session: Which.optional().describe("default: your active one"), to: z.string() }),
+  output: z.looseObject({ session: z.string(), from: z.string(), name: z.string() }),
+  errors: ["UNKNOWN_SESSION", "NAME_TAKEN", "USAGE", "REFUSED"],
+});
+
+export const sessionSwitch = defineOperation({
+  name: "session.switch",
+  summary: "Make a session your active one; nothing is written to any, all run on",
+  effect: "write",
+  role: "agent",
+  input: z.strictObject({
+    session: Which.describe("as everywhere; also `-` (the one before), `next`, `previous`"),
+    pause: z.boolean().optional().describe("stop the processes of the one you leave, until somebody switches to it"),
+  }),
+  output: z.looseObject({
+    session: z.string(),
+    name: z.string(),
+    number: z.number().nullable(),
+    previous: z.string().nullable(),
+  }),
+  errors: ["UNKNOWN_SESSION", "REFUSED"],
+});
+
+export const sessionType = defineOperation({
+  name: "session.type",
+  summary: "Type into a session: a line and Enter, or keys as they are",
+  effect: "write",
+  role: "operator",
+  input: z.strictObject({
+    session: Which.optional().describe("default: your active one"),
+    pane: z.string().optional().describe("by id, title or place; default the first"),
+    line: z.string().max(1_048_576).optional().describe("text, byte for byte, then Enter"),
+    keys: z.string().max(65_536).optional().describe("base64 of bytes as a terminal sends them"),
+    force: z.boolean().optional().describe("also into a headless or protected session"),
+  }),
+  output: z.looseObject({ session: z.string(), pane: z.string(), bytes: z.number() }),
+  errors: ["UNKNOWN_SESSION", "REFUSED", "USAGE"],
+});

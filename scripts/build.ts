@@ -40,7 +40,11 @@ await build({
   external: ["@nats-io/transport-node"],
   minifyWhitespace: true,
 });
-await build({ ...shared, entryPoints: { mcp: "src/main/mcp.ts" }, minifyWhitespace: true });
+await build({
+  ...shared,
+  entryPoints: { mcp: "src/main/mcp.ts", console: "src/main/console.ts" },
+  minifyWhitespace: true,
+});
 await build({
   ...shared,
   entryPoints: { index: "src/client/index.ts", protocol: "src/protocol/index.ts" },

@@ -9,6 +9,7 @@ import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation, PlaceWish } from "./command.ts";
 import { AGENT_COMMANDS } from "./commands/agent.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
+import { CONSOLE_COMMANDS } from "./commands/console.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
@@ -29,6 +30,7 @@ import { printError } from "./print-error.ts";
 export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
   ...LOOK_COMMANDS,
+  ...CONSOLE_COMMANDS,
   ...OPENED_COMMANDS,
   ...SESSION_COMMANDS,
   ...FIGURE_COMMANDS,
@@ -50,9 +52,10 @@ export async function run(argv: readonly string[], distFolder: string): Promise<
   try {
     const [first, second] = argv;
     if (first === "--version" || first === "version") return print(out, [versionOf(distFolder)]);
-    if (first === "help" || argv.length === 0) return help(argv.slice(1), out, distFolder);
+    if (first === "help" || (argv.length === 0 && !(isatty(0) && isatty(1))))
+      return help(argv.slice(1), out, distFolder);
     if (first === "completion") return complete(second ?? "", out);
-    const { command, args, flags } = parseArguments(argv, COMMANDS);
+    const { command, args, flags } = parseArguments(argv.length === 0 ? ["console"] : argv, COMMANDS);
     out = new Output(wishOf(flags));
     if (!command || "help" in flags) return command ? print(out, helpOf(command)) : help([], out, distFolder);
     return await command.run(invocationOf(command, args, flags, out, distFolder));

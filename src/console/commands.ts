@@ -36,13 +36,18 @@ const switchTo: Slash["run"] = async (words, desk) => {
   if (session === "") throw new Error("which one? /switch NAME, its number, - for the one before");
   const now = await desk.connection.call("session.switch", { session });
   await desk.show(now.session);
-  desk.say(now.previous && now.previous !== now.name ? `→ Switched from '${now.previous}' to '${now.name}'` : `✓ ${now.name}`);
+  desk.say(
+    now.previous && now.previous !== now.name ? `→ Switched from '${now.previous}' to '${now.name}'` : `✓ ${now.name}`,
+  );
 };
 
 const close: Slash["run"] = async (words, desk) => {
   const yes = words.includes("--yes");
   const session = words.filter((word) => word !== "--yes").join(" ");
-  const closed = await desk.connection.call("session.close", { ...(session && { session }), ...(yes && { yes: true }) });
+  const closed = await desk.connection.call("session.close", {
+    ...(session && { session }),
+    ...(yes && { yes: true }),
+  });
   desk.say(`✓ Closed session '${closed.name}'${closed.worktree ? ` · worktree ${closed.worktree}` : ""}`);
   if (closed.active) {
     const now = await desk.connection.call("session.switch", { session: closed.active });
@@ -70,7 +75,9 @@ const list: Slash["run"] = async (words, desk) => {
   const none = words.includes("--waiting") ? "No sessions waiting for input" : "No active sessions";
   desk.page("Sessions", [
     ...(lines.length === 0 ? [none] : lines),
-    ...closed.map((entry) => `  closed ${entry.closed.slice(0, 16).replace("T", " ")}  ${entry.name}  ${entry.because}`),
+    ...closed.map(
+      (entry) => `  closed ${entry.closed.slice(0, 16).replace("T", " ")}  ${entry.name}  ${entry.because}`,
+    ),
   ]);
 };
 
@@ -88,7 +95,12 @@ export const SLASHES: readonly Slash[] = [
     },
   },
   { names: ["/new"], args: "[NAME [COMMAND…]]", about: "open a session", run: open },
-  { names: ["/switch", "/s"], args: "NAME|NUMBER|-|next|previous", about: "show another session; all run on", run: switchTo },
+  {
+    names: ["/switch", "/s"],
+    args: "NAME|NUMBER|-|next|previous",
+    about: "show another session; all run on",
+    run: switchTo,
+  },
   { names: ["/close"], args: "[NAME]", about: "end an opened session and archive it", run: close },
   { names: ["/rename", "/session-name"], args: "[NAME] NEW", about: "another name", run: rename },
   {
@@ -170,23 +182,24 @@ export const SLASHES: readonly Slash[] = [
   { names: ["/quit", "/exit"], args: "", about: "leave; everything runs on", run: async (_, desk) => desk.leave() },
 ];
 
+const KEYS: readonly [string, string][] = [
+  ["ctrl-n ctrl-p", "next, previous session"],
+  ["alt-1 … alt-9", "session by number"],
+  ["ctrl-g", "the next that needs you"],
+  ["ctrl-o", "the session before"],
+  ["ctrl-f", "find by letters"],
+  ["ctrl-t", "keys go to the session, ctrl-] ends it"],
+  ["page-up", "what the session wrote"],
+  ["tab", "complete a name"],
+  ["ctrl-q", "leave; everything runs on"],
+];
+
 export function helpLines(): string[] {
-  const names = (slash: Slash): string => `${slash.names.join(", ")} ${slash.args}`.trim();
-  const widest = Math.min(34, Math.max(...SLASHES.map((slash) => names(slash).length)));
   return [
-    "A line that begins with / is a command; any other line goes to the session you see.",
+    "/ begins a command; all else goes to the session.",
+    ...SLASHES.flatMap((slash) => [`${slash.names.join(", ")} ${slash.args}`.trim(), `    ${slash.about}`]),
     "",
-    ...SLASHES.flatMap((slash) =>
-      names(slash).length > widest
-        ? [names(slash), `${" ".repeat(widest)}  ${slash.about}`]
-        : [`${names(slash).padEnd(widest)}  ${slash.about}`],
-    ),
-    "",
-    "ctrl-n ctrl-p   next, previous          alt-1 … alt-9   by number",
-    "ctrl-g          the next that needs you  ctrl-o          the one before",
-    "ctrl-f          find by letters          ctrl-t          keys go to the session; ctrl-] ends that",
-    "page-up         what it wrote            tab             complete a name",
-    "ctrl-q          leave; everything runs on",
+    ...KEYS.map(([key, about]) => `${key.padEnd(16)}${about}`),
   ];
 }
 

@@ -38,7 +38,8 @@ export function keysOf(input: string): Key[] {
     if (pasted !== undefined) keys.push({ text: pasted });
     else if (NAMED[piece]) keys.push({ key: NAMED[piece] });
     else if (alt !== undefined) keys.push({ key: `alt-${alt}` });
-    else if (piece.length === 1 && piece < " ") keys.push({ key: `ctrl-${String.fromCharCode(piece.charCodeAt(0) + 96)}` });
+    else if (piece.length === 1 && piece < " ")
+      keys.push({ key: `ctrl-${String.fromCharCode(piece.charCodeAt(0) + 96)}` });
     else if (!piece.startsWith("\x1b")) keys.push({ text: piece });
   }
   return keys;

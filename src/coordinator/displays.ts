@@ -11,6 +11,7 @@ import {
   sessionExplain,
   sessionRoster,
 } from "../protocol/screen.ts";
+import { displayWidth } from "../protocol/width.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import type { Hearing } from "./hearing.ts";
 import { declaredPanes } from "./plan/diff.ts";
@@ -36,6 +37,9 @@ const JUDGE_EVERY_MS = 1_000;
 
 /** The roster goes out this often at most. */
 const ROSTER_EVERY_MS = 200;
+
+/** A session that runs has its picture within this. */
+const READY_WITHIN_MS = 3_000;
 
 /** A pane that never rests long enough for a picture gets the last one taken. */
 const PICTURES = 5;
@@ -179,33 +183,47 @@ export class Displays {
   /** Hears the pane, and puts what stood on its screen before under what comes. */
   async #seed(display: Display, window: TmuxWindow): Promise<void> {
     let early: Buffer[] | null = [];
+    const keep = (bytes: Buffer): void => {
+      display.buffer.add(bytes);
+      display.recording.add(bytes, this.#town.now());
+    };
     display.release = await this.#hearing.want(window.id, display.pane, (bytes) => {
       display.wroteAtMs = this.#town.now();
-      display.buffer.add(bytes);
-      display.recording.add(bytes, display.wroteAtMs);
       if (early) early.push(bytes);
       else {
+        keep(bytes);
         void display.screen.feed(bytes).then(() => this.#changed(display));
         this.#judgeSoon(display);
       }
     });
     let picture = null;
+    let pictured = 0;
     for (let look = 0; look < PICTURES; look++) {
       const before = early.length;
       picture = await this.#town.tmux.picture(display.pane);
+      pictured = early.length;
       // Nothing came in between: the picture and what follows it fit together.
-      const rested = early.length === before;
-      early = [];
-      if (rested) break;
+      if (pictured === before) break;
     }
+    for (const bytes of display.recording.before(BUFFER_BYTES)) display.buffer.add(bytes);
     if (picture) {
       const { lines, cursor, alternate } = picture;
+      // What it wrote before it was heard is part of what it wrote.
+      const written = alternate ? "" : upTo(lines, cursor);
+      if (display.buffer.end === 0 && written.trim() !== "") keep(Buffer.from(written));
       const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;
       await display.screen.feed(text);
     }
-    const rest = early ?? [];
+    const rest = early;
     early = null;
-    for (const bytes of rest) await display.screen.feed(bytes);
+    rest.forEach((bytes, index) => {
+      // What came before the picture is on it, and in what it wrote.
+      if (index >= pictured) {
+        keep(bytes);
+        void display.screen.feed(bytes);
+      } else if (!picture) keep(bytes);
+    });
+    await display.screen.feed("");
   }
 
   #drop(pane: PaneId, display: Display | null): void {
@@ -248,13 +266,17 @@ export class Displays {
   }
 
   /** The pane somebody means: of the session, the first unless named. Throws UNKNOWN_SESSION for one that does not run. */
-  #find(text: string | undefined, pane: string | undefined, actor: Actor): { session: PlanSession; display: Display } {
+  async #find(
+    text: string | undefined,
+    pane: string | undefined,
+    actor: Actor,
+  ): Promise<{ session: PlanSession; display: Display }> {
     const active = text === undefined ? activeOf(this.#town.ledger.views, actor.id)?.session : undefined;
     const session =
       this.#town.plan?.sessions.find((each) => each.id === active) ??
       this.#town.declared(text ?? "your active session");
-    const all = this.#of(session.id);
-    const found = all.find(
+    await this.#ready(session.id);
+    const found = this.#of(session.id).find(
       (each) =>
         pane === undefined ||
         pane === each.pane ||
@@ -271,17 +293,27 @@ export class Displays {
     });
   }
 
+  /** What has just been started is about to have a picture. */
+  async #ready(session: string): Promise<void> {
+    const runs = (): boolean => {
+      const found = this.#town.world?.sessions.find((each) => each.marks?.id === session);
+      return found !== undefined && found.marks!.town === this.#town.name.name;
+    };
+    for (let waitedMs = 0; waitedMs < READY_WITHIN_MS && runs() && this.#of(session).length === 0; waitedMs += 20)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
   #of(session: string): Display[] {
     return [...this.#displays.values()]
       .filter((each): each is Display => each?.session === session)
       .toSorted((a, b) => a.slot.localeCompare(b.slot, "en", { numeric: true }));
   }
 
-  #show(
+  async #show(
     input: { session?: string | undefined; pane?: string | undefined; colour?: boolean | undefined },
     actor: Actor,
   ) {
-    const { session, display } = this.#find(input.session, input.pane, actor);
+    const { session, display } = await this.#find(input.session, input.pane, actor);
     return {
       session: session.id,
       name: nameOf(session),
@@ -294,8 +326,8 @@ export class Displays {
     };
   }
 
-  #watch(input: { session: string; pane?: string | undefined }, actor: Actor, stream: Stream) {
-    const { session, display } = this.#find(input.session, input.pane, actor);
+  async #watch(input: { session: string; pane?: string | undefined }, actor: Actor, stream: Stream) {
+    const { session, display } = await this.#find(input.session, input.pane, actor);
     let shown = display.screen.painted();
     let before = JSON.stringify(pictureOf(display));
     let timer: NodeJS.Timeout | null = null;
@@ -340,7 +372,7 @@ export class Displays {
     };
   }
 
-  #history(
+  async #history(
     input: {
       session?: string | undefined;
       pane?: string | undefined;
@@ -349,7 +381,7 @@ export class Displays {
     },
     actor: Actor,
   ) {
-    const { session, display } = this.#find(input.session, input.pane, actor);
+    const { session, display } = await this.#find(input.session, input.pane, actor);
     const from = input.missed ? this.#seenBy(display, actor) : 0;
     const { bytes } = display.buffer.since(from);
     const lines = linesOf(bytes);
@@ -463,14 +495,14 @@ export class Displays {
       });
   }
 
-  #explain(input: {
+  async #explain(input: {
     session: string;
     pane?: string | undefined;
     capture?: string | undefined;
     profile?: string | undefined;
-  }): OutputOf<typeof sessionExplain> {
+  }): Promise<OutputOf<typeof sessionExplain>> {
     const person = { id: "" } as Actor;
-    const { session, display } = this.#find(input.session, input.pane, person);
+    const { session, display } = await this.#find(input.session, input.pane, person);
     const profiles = input.profile ? [this.#profileNamed(input.profile)] : display.profiles;
     const text = input.capture === undefined ? display.screen.text() : input.capture.split("\n");
     const judged =
@@ -511,10 +543,18 @@ export class Displays {
     this.#seen.set(actor.id, own);
   }
 
-  #missedBy(display: Display, actor: Actor): { bytes: number; dropped: number } {
+  #missedBy(display: Display, actor: Actor): { bytes: number; dropped: number; first: boolean } {
     const seen = this.#seenBy(display, actor);
-    return { bytes: display.buffer.end - seen, dropped: Math.max(0, display.buffer.dropped - seen) };
+    const first = this.#seen.get(actor.id)?.has(seenKey(display)) !== true;
+    return { bytes: display.buffer.end - seen, dropped: Math.max(0, display.buffer.dropped - seen), first };
   }
+}
+
+/** Rows as they were written, with the cursor where it stands: what comes next goes on there. */
+function upTo(lines: readonly string[], { x, y }: { x: number; y: number }): string {
+  const last = lines[y] ?? "";
+  const missing = x - displayWidth(last.replace(/\x1b\[[\d;]*m/g, ""));
+  return [...lines.slice(0, y), last + " ".repeat(Math.max(0, missing))].join("\r\n");
 }
 
 function seenKey(display: Display): string {

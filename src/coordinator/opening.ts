@@ -3,15 +3,8 @@ import { isAbsolute, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, SessionOpened } from "../protocol/event.ts";
 import { timedId } from "../protocol/id.ts";
-import {
-  SESSION_LABEL,
-  SESSION_LABEL_RULE,
-  sessionClose,
-  sessionOpen,
-  sessionRename,
-  sessionSwitch,
-  sessionType,
-} from "../protocol/opened.ts";
+import { SESSION_LABEL, SESSION_LABEL_RULE } from "../protocol/labels.ts";
+import { sessionClose, sessionOpen, sessionRename, sessionSwitch, sessionType } from "../protocol/opened.ts";
 import type { InputOf } from "../protocol/operation.ts";
 import type { PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";
@@ -19,7 +12,7 @@ import type { Actor, Dispatch } from "./dispatch.ts";
 import { harnessOf } from "./harness/launch.ts";
 import { chosen, running } from "./look.ts";
 import { activeOf, openedRows, sessionNumbers } from "./sessions/projection.ts";
-import { statOf } from "./tmux/process-tree.ts";
+import { signal, statOf, treeOf } from "./tmux/process-tree.ts";
 import type { Town } from "./town.ts";
 import { twoWords } from "./two-words.ts";
 import type { Reconcile } from "./up.ts";
@@ -171,9 +164,10 @@ export class Opening {
     const town = this.#town;
     const was = activeOf(town.ledger.views, actor.id);
     const target = this.#target(input.session, was);
+    let paused: boolean | null = input.pause ? false : null;
     if (was?.session !== target.id) {
       await this.#write(actor, [{ type: "session.switched", data: { person: actor.id, session: target.id } }]);
-      if (input.pause && was) this.#signal(was.session, "SIGSTOP");
+      if (input.pause && was) paused = this.#signal(was.session, "SIGSTOP") > 0;
     }
     this.#signal(target.id, "SIGCONT");
     const previous = was && town.plan?.sessions.find((each) => each.id === was.session);
@@ -182,6 +176,7 @@ export class Opening {
       name: nameOf(target),
       number: sessionNumbers(town.ledger.views).get(target.id) ?? null,
       previous: previous ? nameOf(previous) : null,
+      paused,
     };
   }
 
@@ -203,18 +198,19 @@ export class Opening {
     throw new BosunError({ code: "UNKNOWN_SESSION", what: "no session runs", fix: "bosun new NAME" });
   }
 
-  /** To the processes in the panes, when they are in the other state: a program that was not paused hears nothing. */
-  #signal(session: string, name: "SIGSTOP" | "SIGCONT"): void {
+  /**
+   * To what the panes' first processes have started, where it is in the other state; gives how many heard it. tmux wakes a
+   * pane's first process as soon as it stops, so that one is left alone: a shell waits for what it has started anyway.
+   */
+  #signal(session: string, name: "SIGSTOP" | "SIGCONT"): number {
     const found = this.#town.world?.sessions.find((each) => each.marks?.id === session);
-    for (const pane of found?.windows.flatMap((window) => window.panes) ?? []) {
-      const stopped = statOf(pane.pid)?.state === "T";
-      if (pane.dead || stopped === (name === "SIGSTOP")) continue;
-      try {
-        process.kill(-pane.pid, name);
-      } catch {
-        // It ended meanwhile.
-      }
-    }
+    const first = (found?.windows ?? []).flatMap((window) =>
+      window.panes.flatMap((pane) => (pane.dead ? [] : [pane.pid])),
+    );
+    const others = treeOf(first, []).filter(({ pid }) => !first.includes(pid));
+    const due = others.filter(({ pid }) => (statOf(pid)?.state === "T") !== (name === "SIGSTOP"));
+    for (const each of due) signal(each, name);
+    return due.length;
   }
 
   async #type(input: InputOf<typeof sessionType>, actor: Actor) {

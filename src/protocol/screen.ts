@@ -113,8 +113,8 @@ export const screenWatch = defineOperation({
     pane: z.string(),
     lines: z.array(z.string()),
     ...Painted,
-    /** What you have not seen yet, and how much of that is no longer held. */
-    missed: z.looseObject({ bytes: z.number(), dropped: z.number() }),
+    /** What you have not seen yet, how much of that is no longer held, and whether you look for the first time. */
+    missed: z.looseObject({ bytes: z.number(), dropped: z.number(), first: z.boolean() }),
   }),
   /** `lines` by row, from 0. */
   streams: z.looseObject({ lines: z.record(z.string(), z.string()), ...Painted }),

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { openConnection } from "../../client/connection.ts";
 import { bosunHome, socketPath } from "../../client/home.ts";
 import type { Answer } from "../../client/operations.gen.ts";
+import type { RosterEntry } from "../../protocol/screen.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet } from "../command.ts";
@@ -75,7 +76,13 @@ function printStatus(invocation: Invocation, answer: Status, why: boolean): void
   );
 }
 
-function printSessions({ out }: Invocation, sessions: readonly Session[]): void {
+/** What it is doing, and for what it waits. */
+function doingOf({ activity }: Listed): string {
+  if (!activity || activity.state === "unknown" || activity.state === "dead") return "-";
+  return activity.reason ? `${activity.state}: ${activity.reason}` : activity.state;
+}
+
+function printSessions({ out }: Invocation, sessions: readonly Listed[]): void {
   if (sessions.length === 0) {
     out.line(out.wish.plain ? "" : "no sessions");
     return;
@@ -84,9 +91,11 @@ function printSessions({ out }: Invocation, sessions: readonly Session[]): void 
   out.table(
     [
       { title: "SESSION" },
+      { title: "NO", align: "right", whenSaid: true },
       { title: "TOWN" },
       { title: "STATE" },
       { title: "FOR", align: "right" },
+      { title: "DOING", whenSaid: true },
       { title: "ROOM", whenSaid: true },
       { title: "AGENTS", flexible: true, whenSaid: true },
       { title: "HERE", align: "right", whenSaid: true },
@@ -95,10 +104,12 @@ function printSessions({ out }: Invocation, sessions: readonly Session[]): void 
       { title: "MAIL", align: "right", whenSaid: true },
     ],
     sessions.map((session) => [
-      session.name,
+      String(session.label ?? session.name),
+      typeof session.number === "number" ? `${session.active && !out.wish.plain ? "▶" : ""}${session.number}` : "-",
       session.town,
       out.wish.plain ? session.state : `${GLYPHS[session.state]} ${session.state}`,
       sinceText(session.since, now),
+      doingOf(session),
       session.room ?? "-",
       session.agents.length > 0 ? session.agents.join(" ") : "-",
       String(session.attached),
@@ -109,27 +120,56 @@ function printSessions({ out }: Invocation, sessions: readonly Session[]): void 
   );
 }
 
+type Listed = Session & Partial<Pick<RosterEntry, "activity" | "active" | "unseen" | "purpose" | "buffer" | "title">>;
+
+/** Views have no entry in the roster: they are people's own. */
+function seenOf(entry: RosterEntry | undefined): Partial<Listed> {
+  if (!entry) return {};
+  const { activity, active, unseen, purpose, buffer, title } = entry;
+  return { activity, active, unseen, purpose, buffer, title };
+}
+
 const ls: Command = {
   name: "ls",
   aliases: ["ps", "sessions", "sessions list"],
   anywhere: true,
   group: "look",
-  ops: ["town.status"],
-  summary: "The sessions",
+  ops: ["town.status", "session.roster"],
+  summary: "The sessions, and what each is doing",
   flags: {
-    "needs-me": { about: "only what has ended or is degraded" },
+    "needs-me": { about: "only what waits for a person, has ended or is degraded" },
+    waiting: { about: "only what waits for a person" },
+    all: { about: "also what was closed" },
     "all-towns": { about: "of every town on this machine" },
   },
   async run(invocation) {
     const connections = isSet(invocation, "all-towns") ? await everyTown(invocation) : [await invocation.connect()];
-    const answers = await Promise.all(connections.map((connection) => connection.call("town.status", {})));
-    const all = answers.flatMap((answer) => answer.sessions);
-    const wanted = isSet(invocation, "needs-me")
-      ? all.filter((session) => ["exited", "degraded", "unknown"].includes(session.state))
-      : all;
-    if (invocation.out.wish.json)
-      invocation.out.json({ count: wanted.length, total: all.length, sessions: wanted }, "sessions");
-    else printSessions(invocation, wanted);
+    const towns = await Promise.all(
+      connections.map(async (connection) => {
+        const [status, roster] = await Promise.all([
+          connection.call("town.status", {}),
+          connection.call("session.roster", isSet(invocation, "all") ? { all: true } : {}),
+        ]);
+        const doing = new Map(roster.sessions.map((entry) => [entry.session, entry]));
+        const sessions = status.sessions.map((session): Listed => ({ ...session, ...seenOf(doing.get(session.id)) }));
+        return { sessions, closed: roster.closed, damaged: roster.damaged };
+      }),
+    );
+    const all = towns.flatMap((town) => town.sessions);
+    const wanted = all.filter((session) => {
+      const waits = session.activity?.state === "waiting";
+      if (isSet(invocation, "waiting")) return waits;
+      return !isSet(invocation, "needs-me") || waits || ["exited", "degraded", "unknown"].includes(session.state);
+    });
+    const { out } = invocation;
+    for (const bad of towns.flatMap((town) => town.damaged))
+      out.say(`${bad.name}: its record cannot be read (${bad.why}); the others are none the worse`);
+    const closed = towns.flatMap((town) => town.closed);
+    if (out.wish.json) out.json({ count: wanted.length, total: all.length, sessions: wanted, closed }, "sessions");
+    else {
+      printSessions(invocation, wanted);
+      for (const each of closed) out.line(`closed ${each.closed}  ${sanitise(each.name)}  ${sanitise(each.because)}`);
+    }
     return 0;
   },
 };

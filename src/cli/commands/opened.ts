@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { SESSION_TYPES, type SessionType } from "../../protocol/opened.ts";
+import { BosunError } from "../../protocol/error.ts";
+import { SESSION_TYPES, type SessionType } from "../../protocol/labels.ts";
 import { sanitise } from "../../protocol/text.ts";
-import { usage } from "../arguments.ts";
+import { numberOf, usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 
 const open: Command = {
@@ -122,8 +124,11 @@ const switchTo: Command = {
       ...(isSet(invocation, "pause-on-switch") && { pause: true }),
     });
     if (out.wish.json) out.json(now);
-    else if (now.previous && now.previous !== now.name) out.line(`→ Switched from '${now.previous}' to '${now.name}'`);
-    else out.line(`✓ Switched to '${now.name}'`);
+    else if (now.previous && now.previous !== now.name) {
+      out.line(`→ Switched from '${now.previous}' to '${now.name}'`);
+      if (now.paused === false)
+        out.say("it goes on: tmux keeps a pane's first process awake; what a shell has started can be paused");
+    } else out.line(`✓ Switched to '${now.name}'`);
     return 0;
   },
 };
@@ -163,4 +168,132 @@ function named(invocation: Invocation, command: Command): { session?: string } {
   return session === undefined ? {} : { session };
 }
 
-export const OPENED_COMMANDS = [open, switchTo, rename, close, type];
+const explain: Command = {
+  name: "explain",
+  args: "NAME",
+  group: "look",
+  anywhere: true,
+  ops: ["session.explain"],
+  flags: {
+    pane: { value: "PANE", about: "one pane, by title or id" },
+    replay: { value: "FILE", about: "judge the text of a screen in this file instead" },
+    profile: { value: "NAME", about: "judge by this profile" },
+  },
+  examples: ["bosun explain reviewer", "bosun explain reviewer --replay capture.txt --profile claude"],
+  async run(invocation) {
+    const { out } = invocation;
+    const [session] = invocation.args;
+    if (session === undefined) throw usage("explain needs a session", explain);
+    const file = textOf(invocation, "replay");
+    const pane = textOf(invocation, "pane");
+    const profile = textOf(invocation, "profile");
+    const connection = await invocation.connect();
+    const found = await connection.call("session.explain", {
+      session,
+      ...(pane !== undefined && { pane }),
+      ...(profile !== undefined && { profile }),
+      ...(file !== undefined && { capture: readText(file) }),
+    });
+    if (out.wish.json) out.json(found);
+    else {
+      const { activity } = found;
+      out.line(`${found.name} is ${activity.state}${activity.reason ? ` (${activity.reason})` : ""}`);
+      out.line(`  evidence  ${sanitise(activity.evidence)}`);
+      out.line(`  source    ${activity.source}, ${activity.age_ms} ms ago; since ${activity.since}`);
+      out.line(`  profiles  ${found.profiles.join(", ")}`);
+      for (const rule of found.fitting) out.line(`  fits      ${rule.name}  ${sanitise(rule.row.trim())}`);
+    }
+    return 0;
+  },
+};
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new BosunError({ code: "NOT_FOUND", what: `${file} cannot be read`, why: (error as Error).message });
+  }
+}
+
+const history: Command = {
+  name: "history",
+  args: "[NAME]",
+  group: "session",
+  anywhere: true,
+  ops: ["screen.history"],
+  flags: {
+    missed: { about: "only what you have not seen; it counts as seen from now on" },
+    lines: { short: "n", value: "N", about: "the newest N lines" },
+    pane: { value: "PANE", about: "one pane, by title or id" },
+  },
+  examples: ["bosun history reviewer --missed", "bosun history -n 10"],
+  async run(invocation) {
+    const { out } = invocation;
+    const lines = numberOf(invocation, "lines", history);
+    const pane = textOf(invocation, "pane");
+    const connection = await invocation.connect();
+    const found = await connection.call("screen.history", {
+      ...named(invocation, history),
+      ...(isSet(invocation, "missed") && { missed: true }),
+      ...(lines !== undefined && { lines }),
+      ...(pane !== undefined && { pane }),
+    });
+    if (out.wish.json) out.json(found, "lines");
+    else {
+      if (found.dropped > 0)
+        out.say(
+          `${found.dropped} bytes before this are no longer held${found.recording ? `; all is in ${found.recording}` : ""}`,
+        );
+      out.lines(found.lines.map(sanitise));
+    }
+    return 0;
+  },
+};
+
+/** Waits longer than this are cut when a recording is played. */
+const MOST_IDLE_S = 2;
+
+const replay: Command = {
+  name: "replay",
+  args: "NAME",
+  group: "session",
+  anywhere: true,
+  ops: ["screen.history"],
+  summary: "Play what a session wrote, from its recording",
+  flags: {
+    speed: { value: "N", about: "so many times as fast; 0 = at once" },
+    pane: { value: "PANE", about: "one pane, by title or id" },
+  },
+  examples: ["bosun replay reviewer --speed 4"],
+  async run(invocation) {
+    const { out } = invocation;
+    const speedText = textOf(invocation, "speed") ?? "1";
+    const speed = Number(speedText);
+    if (!Number.isFinite(speed) || speed < 0) throw usage(`--speed ${speedText}`, replay, "a number, 0 or more");
+    const pane = textOf(invocation, "pane");
+    const connection = await invocation.connect();
+    const { recording, name } = await connection.call("screen.history", {
+      ...named(invocation, replay),
+      lines: 1,
+      ...(pane !== undefined && { pane }),
+    });
+    if (recording === null) throw new BosunError({ code: "NOT_FOUND", what: `${name} has written nothing yet` });
+    if (out.wish.json) {
+      out.json({ session: name, recording });
+      return 0;
+    }
+    let before = 0;
+    for (const line of readText(recording).split("\n").slice(1)) {
+      if (line === "") continue;
+      const [at, kind, text] = JSON.parse(line) as [number, string, string];
+      if (kind !== "o") continue;
+      const waitS = speed === 0 ? 0 : Math.min(MOST_IDLE_S, at - before) / speed;
+      if (waitS > 0) await new Promise((resolve) => setTimeout(resolve, waitS * 1_000));
+      before = at;
+      out.write(text);
+    }
+    return 0;
+  },
+};
+
+export const OPENED_COMMANDS = [open, switchTo, rename, close, type, history, replay, explain];

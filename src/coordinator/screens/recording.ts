@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 
@@ -65,14 +74,31 @@ export class Recording {
     }
   }
 
-  /** A run that goes on after the coordinator was away goes on in the same file, with its own clock. */
-  #begin(atMs: number): void {
-    this.#startedAtMs = atMs;
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
-    if (existsSync(this.file)) {
-      this.#rotate();
-      this.#startedAtMs = atMs;
+  /** What is in the file already, of a run that goes on while the coordinator was away: the newest pieces, at most `most` bytes. */
+  before(most: number): Buffer[] {
+    if (!existsSync(this.file)) return [];
+    const pieces: Buffer[] = [];
+    let size = 0;
+    for (const line of readFileSync(this.file, "utf8").split("\n").slice(1).toReversed()) {
+      const bytes = pieceOf(line);
+      if (!bytes) continue;
+      size += bytes.length;
+      if (size > most) break;
+      pieces.push(bytes);
     }
+    return pieces.reverse();
+  }
+
+  /** A run that goes on goes on in its file, and on the file's clock. */
+  #begin(atMs: number): void {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    const started = existsSync(this.file) ? startOf(this.file) : null;
+    if (started !== null) {
+      this.#startedAtMs = started;
+      this.#bytes = statSync(this.file).size;
+      return;
+    }
+    this.#startedAtMs = atMs;
     this.#lines = `${JSON.stringify({
       version: 2,
       width: this.#size.columns,
@@ -91,5 +117,24 @@ export class Recording {
       .sort();
     for (const file of old.slice(0, Math.max(0, old.length - KEPT_FILES))) rmSync(join(this.#folder, file));
     this.#startedAtMs = 0;
+  }
+}
+
+/** Null for a line that is no output, or that a crash cut. */
+function pieceOf(line: string): Buffer | null {
+  try {
+    const [, kind, text] = JSON.parse(line) as [number, string, string];
+    return kind === "o" ? Buffer.from(text) : null;
+  } catch {
+    return null;
+  }
+}
+
+function startOf(file: string): number | null {
+  try {
+    const { timestamp } = JSON.parse(readFileSync(file, "utf8").split("\n", 1)[0]!) as { timestamp: number };
+    return Number.isFinite(timestamp) ? timestamp * 1_000 : null;
+  } catch {
+    return null;
   }
 }

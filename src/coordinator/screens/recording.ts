@@ -54,7 +54,7 @@ export class Recording {
   add(bytes: Buffer, atMs: number): void {
     const text = this.#decoder.write(bytes);
     if (text === "" || this.#failed !== null) return;
-    if (this.#startedAtMs === 0) this.#begin(atMs);
+    if (this.#startedAtMs === 0 && !this.#tried(() => this.#begin(atMs))) return;
     this.#lines += `${JSON.stringify([Math.max(0, atMs - this.#startedAtMs) / 1_000, "o", text])}\n`;
     this.#timer ??= setTimeout(() => this.flush(), WRITE_AFTER_MS).unref();
   }
@@ -63,14 +63,23 @@ export class Recording {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
     if (this.#lines === "" || this.#failed !== null) return;
-    try {
+    this.#tried(() => {
       appendFileSync(this.file, this.#lines, { mode: 0o600 });
       this.#bytes += this.#lines.length;
       this.#lines = "";
       if (this.#bytes >= ROTATE_BYTES) this.#rotate();
+    });
+  }
+
+  /** A disk that takes no more ends the recording, and nothing else. */
+  #tried(work: () => void): boolean {
+    try {
+      work();
+      return true;
     } catch (error) {
       this.#failed = error instanceof Error ? error.message : String(error);
       this.#lines = "";
+      return false;
     }
   }
 

@@ -70,7 +70,9 @@ export class Screen {
   /** Rows of plain text from the top of the screen, without spaces at their ends. */
   text(): string[] {
     const { active } = this.#terminal.buffer;
-    return Array.from({ length: this.rows }, (_, y) => active.getLine(active.baseY + y)?.translateToString(true) ?? "");
+    return Array.from({ length: this.rows }, (_, y) =>
+      (active.getLine(active.baseY + y)?.translateToString(true) ?? "").trimEnd(),
+    );
   }
 
   /** The same with colours, as SGR sequences; each row begins and ends without any. */

@@ -12,7 +12,7 @@ export interface Worktree {
   repository: string;
 }
 
-/** A git worktree of the repository around `cwd`, on a branch of its own from what is checked out there. Throws FAILED. */
+/** A git worktree of the repository around `cwd`, on a branch of its own from what is checked out there. Throws USAGE. */
 export async function addWorktree(cwd: string, parent: string, name: string): Promise<Worktree> {
   const branch = `bosun/${name}`;
   const folder = join(parent, name);
@@ -22,7 +22,7 @@ export async function addWorktree(cwd: string, parent: string, name: string): Pr
     return { folder, branch, repository };
   } catch (error) {
     throw new BosunError({
-      code: "FAILED",
+      code: "USAGE",
       what: `no worktree for ${name}`,
       why: lastLine(error),
       fix: "a worktree needs a git repository with a commit; leave --worktree away to start in the folder itself",

@@ -30,7 +30,7 @@ export const sessionOpen = defineOperation({
     cwd: z.string(),
     branch: z.string().nullable(),
   }),
-  errors: ["USAGE", "NAME_TAKEN", "OVER_QUOTA", "FAILED"],
+  errors: ["USAGE", "NAME_TAKEN", "OVER_QUOTA"],
 });
 
 export const sessionClose = defineOperation({

@@ -13,6 +13,7 @@ const console_: Command = {
   name: "console",
   group: "session",
   anywhere: true,
+  ops: ["session.roster", "screen.watch", "session.switch", "session.type"],
   summary: "All sessions on one screen: who needs you, the one you look at, a line to type (also: bosun alone)",
   examples: ["bosun", "bosun console --town moo"],
   async run(invocation) {

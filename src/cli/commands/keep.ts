@@ -115,7 +115,6 @@ type Entry = { seq: number; at: string; actor: string; type: string } & Record<s
 
 const events: Command = {
   name: "events",
-  anywhere: true,
   aliases: ["audit tail"],
   group: "keep",
   ops: ["event.list"],

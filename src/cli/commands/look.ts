@@ -25,7 +25,6 @@ const GLYPHS: Record<Session["state"], string> = {
 const status: Command = {
   name: "status",
   args: "[NAME]",
-  anywhere: true,
   group: "look",
   ops: ["town.status"],
   flags: {
@@ -193,7 +192,6 @@ async function everyTown({ out }: Invocation) {
 
 const tree: Command = {
   name: "tree",
-  anywhere: true,
   group: "look",
   ops: ["town.status"],
   summary: "Town, rigs, sessions and agents as a tree",

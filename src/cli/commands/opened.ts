@@ -108,12 +108,12 @@ const rename: Command = {
 const switchTo: Command = {
   name: "switch",
   aliases: ["s", "sessions switch"],
-  args: "NAME|NUMBER|-|next|previous",
+  args: "NAME|NUMBER|-",
   group: "session",
   anywhere: true,
   ops: ["session.switch"],
   flags: { "pause-on-switch": { about: "stop the processes of the one you leave until it is switched to again" } },
-  examples: ["bosun switch hello", "bosun s 2", "bosun s -"],
+  examples: ["bosun switch hello", "bosun s 2", "bosun s -", "bosun s next"],
   async run(invocation) {
     const { out } = invocation;
     const [session] = invocation.args;
@@ -167,6 +167,33 @@ function named(invocation: Invocation, command: Command): { session?: string } {
   if (more !== undefined) throw usage(`${command.name} takes one session`, command);
   return session === undefined ? {} : { session };
 }
+
+const screen: Command = {
+  name: "screen",
+  args: "[NAME]",
+  group: "session",
+  anywhere: true,
+  ops: ["screen.show"],
+  flags: {
+    pane: { value: "PANE", about: "one pane, by title or id" },
+    colour: { about: "with its colours" },
+  },
+  examples: ["bosun screen reviewer", "bosun screen reviewer --colour"],
+  async run(invocation) {
+    const { out } = invocation;
+    const pane = textOf(invocation, "pane");
+    const connection = await invocation.connect();
+    const shown = await connection.call("screen.show", {
+      ...named(invocation, screen),
+      ...(pane !== undefined && { pane }),
+      ...(isSet(invocation, "colour") && { colour: true }),
+    });
+    if (out.wish.json) out.json(shown, "lines");
+    // Made by our own emulator: nothing but text, and colours where they were asked for.
+    else out.lines(shown.lines.slice(0, shown.lines.findLastIndex((line) => line !== "") + 1));
+    return 0;
+  },
+};
 
 const explain: Command = {
   name: "explain",
@@ -296,4 +323,4 @@ const replay: Command = {
   },
 };
 
-export const OPENED_COMMANDS = [open, switchTo, rename, close, type, history, replay, explain];
+export const OPENED_COMMANDS = [open, switchTo, rename, close, type, history, replay, screen, explain];

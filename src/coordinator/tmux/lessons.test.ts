@@ -86,13 +86,13 @@ test("only this room runs tmux; the one exception becomes it, for a person who a
   ]);
 });
 
-test("the only key that is sent is Enter, and no key is bound", () => {
+test("the only key that is sent is Enter, or those a person types; and no key is bound", () => {
   const text = files("src/coordinator/tmux")
     .filter((name) => !name.endsWith(".test.ts"))
     .map((name) => readFileSync(name, "utf8"))
     .join("\n");
   const sent = [...text.matchAll(/\[\s*"send-keys"[^\]]*\]/g)].map((match) => match[0]);
   expect(sent.length).toBeGreaterThan(0);
-  for (const command of sent) expect(command).toMatch(/"Enter"\s*\]$/);
+  for (const command of sent) expect(command).toMatch(/"Enter"\s*\]$|"-H", \.\.\.hex\]$/);
   expect(text).not.toMatch(/"bind-key"|"unbind-key"|"set-hook"/);
 });

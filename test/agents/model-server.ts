@@ -1,0 +1,144 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/** How long an answer to a wish with the word `slow` takes. */
+const SLOW_MS = 4_000;
+
+const ANSWER = "All done here.";
+
+/**
+ * A model on loopback that says what its script says, in the wire formats of Anthropic (messages), OpenAI (responses) and
+ * Google (generateContent): `slow` in the wish makes it think for a while, `make-a-file` makes it want to run a command, and
+ * everything else is answered with one sentence.
+ */
+export class ModelServer {
+  readonly #server: Server;
+  /** Path and last wish of each request. */
+  readonly asked: string[] = [];
+
+  constructor() {
+    this.#server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => this.#answer(request, Buffer.concat(chunks).toString("utf8"), response));
+    });
+  }
+
+  /** Gives the URL without a path. */
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #answer(request: IncomingMessage, body: string, response: ServerResponse): void {
+    const url = request.url ?? "";
+    const wish = body === "" ? {} : (JSON.parse(body) as Record<string, unknown>);
+    const turns = (wish.messages ?? wish.input ?? wish.contents) as unknown[] | undefined;
+    const last = JSON.stringify(turns?.at(-1) ?? "");
+    this.asked.push(`${url.split("?")[0]} ${last.slice(-200)}`);
+    const answered = /tool_result|function_call_output|functionResponse/.test(last);
+    const tool = last.includes("make-a-file") && !answered;
+    const say = (): void => {
+      if (url.startsWith("/v1/messages/count_tokens")) json(response, { input_tokens: 5 });
+      else if (url.startsWith("/v1/messages")) anthropic(response, wish, tool);
+      else if (url.includes("/responses")) openai(response, tool);
+      else if (url.includes("enerateContent")) google(response, url, tool);
+      else json(response, {}, request.method === "HEAD" ? 200 : 404);
+    };
+    if (last.includes("slow")) setTimeout(say, SLOW_MS);
+    else say();
+  }
+}
+
+function json(response: ServerResponse, body: unknown, status = 200): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(body));
+}
+
+function events(response: ServerResponse, list: [string | null, unknown][]): void {
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  for (const [name, data] of list)
+    response.write(`${name === null ? "" : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`);
+  response.end();
+}
+
+function anthropic(response: ServerResponse, wish: Record<string, unknown>, tool: boolean): void {
+  const usage = { input_tokens: 5, output_tokens: 5 };
+  const message = { id: "msg_1", type: "message", role: "assistant", model: wish.model, stop_sequence: null, usage };
+  const reason = tool ? "tool_use" : "end_turn";
+  if (wish.stream !== true) {
+    json(response, { ...message, content: [{ type: "text", text: ANSWER }], stop_reason: "end_turn" });
+    return;
+  }
+  const block = tool ? { type: "tool_use", id: "toolu_1", name: "Bash", input: {} } : { type: "text", text: "" };
+  const delta = tool
+    ? {
+        type: "input_json_delta",
+        partial_json: JSON.stringify({ command: "touch made-by-agent", description: "Make a file" }),
+      }
+    : { type: "text_delta", text: ANSWER };
+  const list = [
+    { type: "message_start", message: { ...message, content: [], stop_reason: null } },
+    { type: "content_block_start", index: 0, content_block: block },
+    { type: "content_block_delta", index: 0, delta },
+    { type: "content_block_stop", index: 0 },
+    { type: "message_delta", delta: { stop_reason: reason, stop_sequence: null }, usage },
+    { type: "message_stop" },
+  ];
+  events(
+    response,
+    list.map((each) => [each.type, each]),
+  );
+}
+
+function openai(response: ServerResponse, tool: boolean): void {
+  const item = tool
+    ? {
+        type: "function_call",
+        id: "fc_1",
+        call_id: "call_1",
+        name: "shell_command",
+        arguments: JSON.stringify({ command: "touch made-by-agent" }),
+        status: "completed",
+      }
+    : {
+        type: "message",
+        id: "msg_1",
+        role: "assistant",
+        status: "completed",
+        content: [{ type: "output_text", text: ANSWER, annotations: [] }],
+      };
+  const usage = { input_tokens: 5, output_tokens: 5, total_tokens: 10 };
+  const list = [
+    { type: "response.created", response: { id: "resp_1" } },
+    { type: "response.output_item.added", output_index: 0, item },
+    { type: "response.output_item.done", output_index: 0, item },
+    { type: "response.completed", response: { id: "resp_1", status: "completed", output: [item], usage } },
+  ];
+  events(
+    response,
+    list.map((each) => [each.type, each]),
+  );
+}
+
+function google(response: ServerResponse, url: string, tool: boolean): void {
+  const part = tool
+    ? {
+        functionCall: {
+          name: "run_shell_command",
+          args: { command: "touch made-by-agent", description: "Make a file" },
+        },
+      }
+    : { text: ANSWER };
+  const whole = {
+    candidates: [{ content: { role: "model", parts: [part] }, finishReason: "STOP", index: 0 }],
+    usageMetadata: { promptTokenCount: 5, candidatesTokenCount: 5, totalTokenCount: 10 },
+  };
+  if (url.includes("stream")) events(response, [[null, whole]]);
+  else json(response, whole);
+}

@@ -38,8 +38,11 @@ export class ModelServer {
   #answer(request: IncomingMessage, body: string, response: ServerResponse): void {
     const url = request.url ?? "";
     const wish = body === "" ? {} : (JSON.parse(body) as Record<string, unknown>);
-    const turns = (wish.messages ?? wish.input ?? wish.contents) as unknown[] | undefined;
-    const last = JSON.stringify(turns?.at(-1) ?? "");
+    const turns = (wish.messages ?? wish.input ?? wish.contents ?? []) as { role?: string; type?: string }[];
+    const answeredAt = turns.findLastIndex(
+      ({ role, type }) => role === "assistant" || role === "model" || type === "function_call",
+    );
+    const last = JSON.stringify(turns.slice(answeredAt + 1));
     this.asked.push(`${url.split("?")[0]} ${last.slice(-200)}`);
     const answered = /tool_result|function_call_output|functionResponse/.test(last);
     const tool = last.includes("make-a-file") && !answered;
@@ -102,8 +105,12 @@ function openai(response: ServerResponse, tool: boolean): void {
         type: "function_call",
         id: "fc_1",
         call_id: "call_1",
-        name: "shell_command",
-        arguments: JSON.stringify({ command: "touch made-by-agent" }),
+        name: "exec_command",
+        arguments: JSON.stringify({
+          cmd: "touch made-by-agent",
+          sandbox_permissions: "require_escalated",
+          justification: "Make a file?",
+        }),
         status: "completed",
       }
     : {
@@ -139,6 +146,11 @@ function google(response: ServerResponse, url: string, tool: boolean): void {
     candidates: [{ content: { role: "model", parts: [part] }, finishReason: "STOP", index: 0 }],
     usageMetadata: { promptTokenCount: 5, candidatesTokenCount: 5, totalTokenCount: 10 },
   };
-  if (url.includes("stream")) events(response, [[null, whole]]);
-  else json(response, whole);
+  if (url.includes("stream")) {
+    events(response, [[null, whole]]);
+    return;
+  }
+  // Asked without a stream, it is to choose the model that answers.
+  const choice = { text: JSON.stringify({ reasoning: "simple", model_choice: "flash" }) };
+  json(response, { ...whole, candidates: [{ ...whole.candidates[0], content: { role: "model", parts: [choice] } }] });
 }

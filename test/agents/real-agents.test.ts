@@ -1,0 +1,180 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { TownUnderTest, until } from "../e2e/town-under-test.ts";
+import { ModelServer } from "./model-server.ts";
+
+/** Where `bin/setup --test` puts them. */
+const BIN = resolve(import.meta.dirname, "../../.runtime/agents/node_modules/.bin");
+const FIXTURES = resolve(import.meta.dirname, "../../profiles/fixtures");
+
+const installed = (name: string): boolean => existsSync(join(BIN, name));
+
+let town: TownUnderTest;
+let models: ModelServer;
+let url: string;
+
+beforeEach(async () => {
+  models = new ModelServer();
+  url = await models.start();
+  town = new TownUnderTest();
+  town.env.PATH = `${BIN}:${town.env.PATH}`;
+  execFileSync("git", ["init", "-q", join(town.folder, "project")]);
+});
+afterEach(async () => {
+  await town.close();
+  await models.stop();
+});
+
+/** Settings in the HOME of this test alone. */
+function settings(name: string, text: string): void {
+  const file = join(town.env.HOME!, name);
+  mkdirSync(join(file, ".."), { recursive: true });
+  writeFileSync(file, text);
+}
+
+async function start(agent: string, env: Record<string, string> = {}, ...args: string[]): Promise<void> {
+  const variables = Object.entries(env).flatMap(([name, value]) => ["--env", `${name}=${value}`]);
+  await town.ok("new", agent, "--cwd", join(town.folder, "project"), ...variables, "--", [agent, ...args].join(" "));
+}
+
+const keys = (agent: string, ...typed: string[]): string => town.tmux("send-keys", "-t", `=${agent}:`, ...typed);
+
+const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
+
+/** Moves to the choice and takes it: a dialog that has just come may not hear the first keys. */
+async function choose(agent: string, choice: RegExp): Promise<void> {
+  const screen = (): string => town.capture(`=${agent}:`);
+  for (let tries = 0; tries < 20 && !choice.test(screen()); tries++) {
+    keys(agent, "Down");
+    await pause(300);
+  }
+  for (let tries = 0; tries < 20 && choice.test(screen()); tries++) {
+    keys(agent, "Enter");
+    await pause(700);
+  }
+}
+
+async function wish(agent: string, text: string): Promise<void> {
+  town.tmux("send-keys", "-t", `=${agent}:`, "-l", text);
+  // Programs that watch for pastes swallow an Enter that comes with it.
+  await pause(400);
+  keys(agent, "Enter");
+}
+
+/** Waits until bosun says so, by a rule of this agent's own profile; keeps the true screen when asked to. */
+async function says(agent: string, rule: string, state: string): Promise<void> {
+  let last = "";
+  await until(
+    async () => {
+      const { activity } = await town.json("explain", agent);
+      last = `${activity.state} by ${activity.rule}: ${activity.evidence}`;
+      return activity.rule === `${agent}/${rule}` && [state, "done-unseen"].includes(activity.state);
+    },
+    `${agent} to be ${state} by ${rule}`,
+    20_000,
+  ).catch((error: unknown) => {
+    throw new Error(`${(error as Error).message}; ${last}\n${town.capture(`=${agent}:`)}`);
+  });
+  if (process.env.KEEP_SCREENS !== undefined) {
+    mkdirSync(join(FIXTURES, agent), { recursive: true });
+    const text = town.capture(`=${agent}:`).replaceAll(town.folder, "/home/ann");
+    writeFileSync(join(FIXTURES, agent, `${state}-${rule}.txt`), text);
+  }
+}
+
+describe("real agents, offline, against a model on loopback", () => {
+  test.skipIf(!installed("claude"))(
+    "O3-20, S0-46: claude: trust, the key, idle, working, a permission, done",
+    async () => {
+      settings(".claude.json", JSON.stringify({ hasCompletedOnboarding: true, theme: "dark" }));
+      await start(
+        "claude",
+        {
+          ANTHROPIC_BASE_URL: url,
+          ANTHROPIC_API_KEY: "sk-ant-test-0000000000000000000000",
+          CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
+        },
+        "--permission-mode",
+        "default",
+      );
+      await says("claude", "trust", "waiting");
+      await choose("claude", /❯ Yes, I trust this folder/);
+      await says("claude", "api-key", "waiting");
+      await choose("claude", /❯ Yes/);
+      await says("claude", "prompt", "idle");
+      await wish("claude", "slow please");
+      await says("claude", "working", "working");
+      await says("claude", "prompt", "idle");
+      await wish("claude", "make-a-file");
+      await says("claude", "permission", "waiting");
+      expect((await town.json("ls", "--waiting")).sessions).toMatchObject([{ label: "claude" }]);
+      await choose("claude", /❯ 1\. Yes/);
+      await says("claude", "prompt", "idle");
+      expect(existsSync(join(town.folder, "project", "made-by-agent"))).toBe(true);
+    },
+    120_000,
+  );
+
+  test.skipIf(!installed("codex"))(
+    "O3-20, S0-47: codex: login, trust, idle, working, a permission",
+    async () => {
+      await start("codex");
+      await says("codex", "login", "waiting");
+      await town.ok("close", "codex");
+      settings(
+        ".codex/config.toml",
+        `model = "gpt-5"\nmodel_provider = "local"\n[model_providers.local]\nname = "local"\nbase_url = "${url}/v1"\nenv_key = "LOCAL_KEY"\nwire_api = "responses"\n`,
+      );
+      await start("codex", { LOCAL_KEY: "x" });
+      await says("codex", "trust", "waiting");
+      await choose("codex", /› 1\. Trust and continue/);
+      await says("codex", "prompt", "idle");
+      await wish("codex", "slow please");
+      await says("codex", "working", "working");
+      await says("codex", "prompt", "idle");
+      await wish("codex", "make-a-file");
+      await says("codex", "permission", "waiting");
+      keys("codex", "Escape");
+    },
+    120_000,
+  );
+
+  test.skipIf(!installed("gemini"))(
+    "O3-20, S0-48: gemini: trust, idle, working, a permission",
+    async () => {
+      settings(".gemini/settings.json", JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));
+      await start("gemini", { GEMINI_API_KEY: "x", GOOGLE_GEMINI_BASE_URL: url });
+      await says("gemini", "trust", "waiting");
+      await choose("gemini", /● 1\. Trust folder(?![\s\S]*restarting)/);
+      await says("gemini", "prompt", "idle");
+      await wish("gemini", "slow please");
+      await says("gemini", "working", "working");
+      await says("gemini", "prompt", "idle");
+      await wish("gemini", "make-a-file");
+      await says("gemini", "permission", "waiting");
+      keys("gemini", "Escape");
+    },
+    120_000,
+  );
+
+  test.skipIf(!installed("opencode"))(
+    "S0-49: opencode: idle",
+    async () => {
+      await start("opencode");
+      await says("opencode", "prompt", "idle");
+    },
+    60_000,
+  );
+
+  test("a model that is asked says what its script says", async () => {
+    const answer = await fetch(`${url}/v1/messages`, {
+      method: "POST",
+      body: JSON.stringify({ model: "m", messages: [{ role: "user", content: "hello" }] }),
+    });
+    expect(await answer.json()).toMatchObject({ content: [{ text: "All done here." }], stop_reason: "end_turn" });
+    expect(models.asked).toEqual([expect.stringContaining("/v1/messages")]);
+    expect(readFileSync(join(FIXTURES, "README.md"), "utf8")).toContain("KEEP_SCREENS");
+  });
+});

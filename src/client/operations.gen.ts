@@ -34,7 +34,9 @@ interface Operations {
   "town.status": typeof session.townStatus;
   "town.up": typeof session.townUp;
   "session.close": typeof opened.sessionClose;
+  "session.nudge": typeof opened.sessionNudge;
   "session.open": typeof opened.sessionOpen;
+  "session.queue": typeof opened.sessionQueue;
   "session.rename": typeof opened.sessionRename;
   "session.switch": typeof opened.sessionSwitch;
   "session.type": typeof opened.sessionType;

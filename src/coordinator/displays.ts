@@ -45,7 +45,7 @@ const READY_WITHIN_MS = 3_000;
 const PICTURES = 5;
 
 /** One pane's picture, what it wrote, and what it is doing. */
-interface Display {
+export interface Display {
   session: string;
   pane: PaneId;
   slot: string;
@@ -110,6 +110,17 @@ export class Displays {
     this.#closed = true;
     clearInterval(this.#every);
     for (const [pane, display] of this.#displays) this.#drop(pane, display);
+  }
+
+  /** The live pane at that place of a session, or its first. */
+  displayOf(session: string, slot: string | null): Display | null {
+    return this.#of(session).find((each) => slot === null || each.slot === slot || each.pane === slot) ?? null;
+  }
+
+  /** Calls `listener` when a session does something else than before; gives the function that ends it. */
+  onActivity(listener: () => void): () => void {
+    this.#followers.add(listener);
+    return () => this.#followers.delete(listener);
   }
 
   #match(world: World | null): void {

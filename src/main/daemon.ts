@@ -22,6 +22,7 @@ import { memoryProjection } from "../coordinator/memory/projection.ts";
 import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerMoving } from "../coordinator/moving.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
+import { Nudging } from "../coordinator/nudging.ts";
 import { Opening } from "../coordinator/opening.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
 import { Refusals } from "../coordinator/refusals.ts";
@@ -162,6 +163,7 @@ async function main(): Promise<void> {
   const figures = new Figures(dispatch, town);
   const closing = [
     registry,
+    new Nudging(dispatch, town, displays),
     displays,
     new Memory(dispatch, town),
     new Leases(dispatch, town),

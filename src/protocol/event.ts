@@ -32,6 +32,9 @@ export type Event =
   | { type: "session.opened"; data: SessionOpened }
   | { type: "session.closed"; data: { session: string; because: string } }
   | { type: "session.labelled"; data: { session: string; label: string } }
+  /** Text for a session's program, kept until it can be typed; and what became of it. */
+  | { type: "input.queued"; data: { id: string; session: string; slot: string | null; text: string } }
+  | { type: "input.settled"; data: { id: string; outcome: "submitted" | "unproven" | "dropped"; because: string } }
   /** The session a person looks at. */
   | { type: "session.switched"; data: { person: string; session: string } }
   /** A pane's process ended while its session goes on. */
@@ -176,6 +179,8 @@ const KNOWN: Record<EventType, true> = {
   "session.closed": true,
   "session.labelled": true,
   "session.switched": true,
+  "input.queued": true,
+  "input.settled": true,
   "session.unknown": true,
   "pane.exited": true,
   "pane.respawned": true,

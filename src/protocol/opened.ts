@@ -99,3 +99,49 @@ export const sessionType = defineOperation({
   output: z.looseObject({ session: z.string(), pane: z.string(), bytes: z.number() }),
   errors: ["UNKNOWN_SESSION", "REFUSED", "USAGE"],
 });
+
+/**
+ * What became of text for a program. `submitted`: it was seen in the composer, Enter was pressed, and it was seen to leave.
+ * `held`: it waits, for the reason given, and is typed when that is over. `not-ready`: nothing runs there. `unproven`: it was
+ * typed and what followed could not be told; Enter was not pressed unless the composer held exactly it.
+ */
+export const NUDGE_OUTCOMES = ["submitted", "held", "not-ready", "unproven"] as const;
+
+export const sessionNudge = defineOperation({
+  name: "session.nudge",
+  summary: "Type text into a program as soon as that harms nobody, and say what became of it",
+  effect: "write",
+  role: "agent",
+  input: z.strictObject({
+    session: Which.describe("as everywhere; also the id of an agent that lives in one"),
+    pane: z.string().optional(),
+    text: z.string().min(1).max(1_048_576).optional().describe("default: one line that says where mail is read"),
+    now: z.boolean().optional().describe("do not wait: what would be held is refused"),
+  }),
+  output: z.looseObject({
+    id: z.string(),
+    session: z.string(),
+    outcome: z.enum(NUDGE_OUTCOMES),
+    why: z.string(),
+    /** Others that wait before it. */
+    before: z.number(),
+  }),
+  errors: ["UNKNOWN_SESSION", "REFUSED", "USAGE"],
+});
+
+export const sessionQueue = defineOperation({
+  name: "session.queue",
+  summary: "Text that waits to be typed, oldest first; or take one of it back",
+  effect: "write",
+  role: "agent",
+  input: z.strictObject({
+    session: Which.optional(),
+    drop: z.string().optional().describe("id of one that shall not be typed any more"),
+  }),
+  output: z.looseObject({
+    waiting: z.array(
+      z.looseObject({ id: z.string(), session: z.string(), text: z.string(), by: z.string(), at: z.string() }),
+    ),
+  }),
+  errors: ["UNKNOWN_SESSION", "NOT_FOUND"],
+});

@@ -277,6 +277,61 @@ const history: Command = {
   },
 };
 
+const nudge: Command = {
+  name: "nudge",
+  args: "NAME [TEXT]",
+  group: "session",
+  anywhere: true,
+  ops: ["session.nudge"],
+  flags: {
+    now: { about: "do not wait: what would be held is refused" },
+    pane: { value: "PANE", about: "one pane, by place or id" },
+  },
+  examples: ["bosun nudge reviewer", 'bosun nudge reviewer "Please look at the parser"'],
+  async run(invocation) {
+    const { args, out } = invocation;
+    const [session, text] = args;
+    if (session === undefined || args.length > 2) throw usage("nudge needs a session, and at most one text", nudge);
+    const pane = textOf(invocation, "pane");
+    const connection = await invocation.connect();
+    const done = await connection.call("session.nudge", {
+      session,
+      ...(text !== undefined && { text }),
+      ...(pane !== undefined && { pane }),
+      ...(isSet(invocation, "now") && { now: true }),
+    });
+    if (out.wish.json) out.json(done);
+    else out.line(`${done.outcome}: ${done.why}`);
+    return done.outcome === "unproven" ? 1 : 0;
+  },
+};
+
+const queue: Command = {
+  name: "queue",
+  args: "[NAME]",
+  group: "session",
+  anywhere: true,
+  ops: ["session.queue"],
+  flags: { drop: { value: "ID", about: "take one of it back" } },
+  async run(invocation) {
+    const { out } = invocation;
+    const drop = textOf(invocation, "drop");
+    const connection = await invocation.connect();
+    const { waiting } = await connection.call("session.queue", {
+      ...named(invocation, queue),
+      ...(drop !== undefined && { drop }),
+    });
+    if (out.wish.json) out.json({ waiting }, "waiting");
+    else if (waiting.length === 0) out.line(out.wish.plain ? "" : "nothing waits to be typed");
+    else
+      out.table(
+        [{ title: "ID" }, { title: "SESSION" }, { title: "BY" }, { title: "AT" }, { title: "TEXT", flexible: true }],
+        waiting.map((each) => [each.id, each.session, each.by, each.at, each.text]),
+      );
+    return 0;
+  },
+};
+
 /** Waits longer than this are cut when a recording is played. */
 const MOST_IDLE_S = 2;
 
@@ -323,4 +378,4 @@ const replay: Command = {
   },
 };
 
-export const OPENED_COMMANDS = [open, switchTo, rename, close, type, history, replay, screen, explain];
+export const OPENED_COMMANDS = [open, switchTo, rename, close, type, nudge, queue, history, replay, screen, explain];

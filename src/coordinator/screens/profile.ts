@@ -34,6 +34,8 @@ const Profile = z.strictObject({
   programs: z.array(z.string()),
   /** What a plan or `register` calls it, in small letters. */
   types: z.array(z.string()),
+  /** Where it is typed: `prompt` is what stands before the text, `pasted` what the program shows for a long paste. */
+  composer: z.strictObject({ prompt: Pattern, pasted: Pattern.optional() }).optional(),
   rules: z.array(Rule),
 });
 

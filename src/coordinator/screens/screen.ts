@@ -108,6 +108,13 @@ export class Screen {
     });
   }
 
+  /** Whether a cell is painted otherwise than plain text: a hint that a program shows where nothing is typed yet. */
+  isHint(x: number, y: number): boolean {
+    const { active } = this.#terminal.buffer;
+    const cell = active.getLine(active.baseY + y)?.getCell(x);
+    return cell !== undefined && (cell.isDim() !== 0 || !cell.isFgDefault() || cell.isInverse() !== 0);
+  }
+
   close(): void {
     this.#terminal.dispose();
   }

@@ -5,8 +5,8 @@ import { statement } from "../log/statement.ts";
 /** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
 export const sessionsProjection = defineProjection({
   name: "sessions",
-  revision: 3,
-  tables: ["sessions", "opened", "numbers", "active", "layouts", "shares", "credentials", "plan_revisions"],
+  revision: 4,
+  tables: ["sessions", "opened", "numbers", "active", "inputs", "layouts", "shares", "credentials", "plan_revisions"],
   create: `
     CREATE TABLE sessions(
       id TEXT PRIMARY KEY, name TEXT NOT NULL,
@@ -24,6 +24,11 @@ export const sessionsProjection = defineProjection({
     CREATE UNIQUE INDEX opened_label ON opened(label) WHERE closed_at_ms IS NULL;
     CREATE TABLE numbers(number INTEGER PRIMARY KEY, session TEXT NOT NULL UNIQUE) STRICT;
     CREATE TABLE active(person TEXT PRIMARY KEY, session TEXT NOT NULL, before_session TEXT) STRICT;
+    CREATE TABLE inputs(
+      id TEXT PRIMARY KEY, session TEXT NOT NULL, slot TEXT, text TEXT NOT NULL, by_actor TEXT NOT NULL, at_ms INTEGER NOT NULL,
+      position INTEGER NOT NULL, outcome TEXT, because TEXT
+    ) STRICT;
+    CREATE INDEX inputs_waiting ON inputs(session, position) WHERE outcome IS NULL;
     CREATE TABLE layouts(
       session TEXT NOT NULL, window TEXT NOT NULL, layout TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, window)
     ) STRICT, WITHOUT ROWID;
@@ -106,6 +111,20 @@ export const sessionsProjection = defineProjection({
     },
     "session.labelled": (db, { session, label }) => {
       statement(db, "UPDATE opened SET label = ? WHERE session = ?").run(label, session);
+    },
+    "input.queued": (db, { id, session, slot, text }, { atMs, actor, position }) => {
+      statement(db, "INSERT INTO inputs VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)").run(
+        id,
+        session,
+        slot,
+        text,
+        actor,
+        atMs,
+        position,
+      );
+    },
+    "input.settled": (db, { id, outcome, because }) => {
+      statement(db, "UPDATE inputs SET outcome = ?, because = ? WHERE id = ?").run(outcome, because, id);
     },
     "session.switched": (db, { person, session }) => {
       statement(
@@ -218,6 +237,26 @@ export function openedRows(db: DatabaseSync, all = false): OpenedRow[] {
         return { ...(row as unknown as OpenedRow), entry: {}, worktree: null, damaged };
       }
     });
+}
+
+export interface InputRow {
+  id: string;
+  session: string;
+  slot: string | null;
+  text: string;
+  by: string;
+  atMs: number;
+}
+
+/** Text that waits to be typed, oldest first; of one session, or of all. */
+export function waitingInputs(db: DatabaseSync, session?: string): InputRow[] {
+  return statement(
+    db,
+    `SELECT id, session, slot, text, by_actor AS "by", at_ms AS atMs FROM inputs
+     WHERE outcome IS NULL AND (:session IS NULL OR session = :session) ORDER BY position`,
+  )
+    .all({ session: session ?? null })
+    .map((row) => ({ ...row }) as unknown as InputRow);
 }
 
 /** The session a person looks at and the one before it. */

@@ -1,0 +1,128 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { TownUnderTest, until } from "./town-under-test.ts";
+
+const COMPOSER = resolve(import.meta.dirname, "composer.fixture.ts");
+
+let town: TownUnderTest;
+let file: string;
+beforeEach(async () => {
+  town = new TownUnderTest();
+  file = join(town.folder, "submitted");
+  // The rules of claude know its composer: the same prompt.
+  await town.ok("new", "agent", "--agent", "claude", "--", `exec ${process.execPath} ${COMPOSER} ${file}`);
+  await until(() => town.capture("=agent:").includes("❯"), "the composer");
+});
+afterEach(() => town.close());
+
+const submitted = (): string[] =>
+  existsSync(file)
+    ? readFileSync(file, "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as string)
+    : [];
+const keys = (...typed: string[]): string => town.tmux("send-keys", "-t", "=agent:", ...typed);
+
+test("text is typed byte for byte, seen in the composer, and submitted", async () => {
+  const texts = ["hello", "two\nlines", "日本語 and é", "a'b\"c $HOME `x` #{pane_id} ;", "x".repeat(3_000)];
+  for (const text of texts)
+    expect([text.slice(0, 20), (await town.json("nudge", "agent", text)).outcome]).toEqual([
+      text.slice(0, 20),
+      "submitted",
+    ]);
+  expect(submitted()).toEqual(texts);
+  await town.ok("nudge", "agent");
+  await until(() => submitted().at(-1) === "You have mail: bosun inbox --bodies", "the line that wakes");
+});
+
+test("O3-22: while a half-typed line stands there nothing is typed; it waits, is told, and comes when the line is gone", async () => {
+  keys("half a th");
+  await until(() => town.capture("=agent:").includes("half a th"), "the half line");
+  expect(await town.json("nudge", "agent", "ours")).toMatchObject({
+    outcome: "held",
+    why: "a half-typed line stands there",
+  });
+  expect((await town.run(["nudge", "agent", "ours too", "--now"])).code).toBe(4);
+  expect(submitted()).toEqual([]);
+  keys("ought", "Enter");
+  await until(() => submitted().length === 2, "both");
+  expect(submitted()).toEqual(["half a thought", "ours"]);
+});
+
+test("S3-16, S3-29: what waits is typed in its order once the program is free, over a restart of the coordinator too; the wake line only once", async () => {
+  keys("busy");
+  await until(() => town.capture("=agent:").includes("busy"), "the half line");
+  for (const text of ["first", "second", "third"])
+    expect((await town.json("nudge", "agent", text)).outcome).toBe("held");
+  for (let n = 0; n < 3; n++) await town.ok("nudge", "agent");
+  const { waiting } = await town.json("queue", "agent");
+  expect(waiting.map((each: { text: string }) => each.text)).toEqual([
+    "first",
+    "second",
+    "third",
+    "You have mail: bosun inbox --bodies",
+  ]);
+  await town.ok("queue", "--drop", waiting[1].id);
+  process.kill(town.coordinatorPid()!, "SIGKILL");
+  await town.ok("ls");
+  keys("C-u");
+  await until(() => submitted().length === 3, "all that waits", 20_000);
+  expect(submitted()).toEqual(["first", "third", "You have mail: bosun inbox --bodies"]);
+  await until(async () => (await town.json("queue")).waiting.length === 0, "nothing to wait");
+});
+
+test("a question, copy mode, an end and a screen without a composer hold it, each with its reason", async () => {
+  await town.ok("new", "asker", "--", 'printf "Sure? [y/N] "; read x; exec sleep 600');
+  await until(async () => (await town.json("ls", "--waiting")).count === 1, "the question");
+  expect((await town.json("nudge", "asker", "x")).why).toBe("it waits for a person: question");
+  town.tmux("copy-mode", "-t", "=agent:");
+  expect((await town.json("nudge", "agent", "x")).why).toBe("somebody reads there (copy mode)");
+  keys("-X", "cancel");
+  await until(() => submitted().includes("x"), "it to come");
+  await town.ok("new", "painter", "--", "printf 'nothing to type into'; exec sleep 600");
+  await until(async () => (await town.json("explain", "painter")).activity.state === "unknown", "its rest");
+  expect((await town.json("nudge", "painter", "x")).why).toBe("no place to type is known on its screen");
+  await town.ok("new", "gone", "--", "exit 0");
+  await until(async () => (await town.json("nudge", "gone", "x")).why === "its process has ended", "its end");
+});
+
+test("O3-22: thirty texts while somebody types at random: none is mixed with another, none is lost without a word", async () => {
+  let typing = true;
+  const lines: string[] = [];
+  let seed = 11;
+  const random = (most: number): number => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return seed % most;
+  };
+  const human = (async () => {
+    for (let n = 0; typing; n++) {
+      const text = `human${n}`;
+      for (const letter of text) {
+        keys("-l", letter);
+        await new Promise((next) => setTimeout(next, 20 + random(60)));
+      }
+      keys("Enter");
+      lines.push(text);
+      await new Promise((next) => setTimeout(next, 300 + random(1_200)));
+    }
+  })();
+  const ours = Array.from({ length: 30 }, (_, n) => `ours ${n} ${"word ".repeat(n % 7)}end`);
+  const outcomes = new Map<string, string>();
+  for (const text of ours) outcomes.set(text, (await town.json("nudge", "agent", text)).outcome);
+  await until(async () => (await town.json("queue")).waiting.length === 0, "all to be typed", 60_000).catch(() => {});
+  typing = false;
+  await human;
+  await until(async () => (await town.json("queue")).waiting.length === 0, "the rest", 60_000);
+  const events = (await town.json("events", "-n", "1000")).events as { type: string; outcome?: string }[];
+  const settled = events.filter((each) => each.type === "input.settled");
+  expect(settled).toHaveLength(30);
+  const unproven = settled.filter((each) => each.outcome === "unproven").length;
+  const whole = new Set([...ours, ...lines]);
+  // What was typed into each other stands in the composer for a person to see, and is never submitted by us.
+  const mixed = submitted().filter((line) => !whole.has(line));
+  expect(mixed.length).toBeLessThanOrEqual(unproven);
+  expect(submitted().filter((line) => ours.includes(line)).length).toBeGreaterThanOrEqual(30 - unproven);
+  expect(unproven).toBeLessThan(10);
+}, 240_000);

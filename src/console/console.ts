@@ -6,7 +6,7 @@ import { cut } from "../protocol/width.ts";
 import { type Desk, runSlash, SLASHES } from "./commands.ts";
 import { keysOf } from "./keys.ts";
 import { LineEditor } from "./line-editor.ts";
-import { Painter, window, withoutColour } from "./painting.ts";
+import { Painter, rowsThatFit, window, withoutColour } from "./painting.ts";
 import { fuzzy, groupOf, inOrder, rosterRows } from "./roster.ts";
 
 /** Narrower than this there is no room for the roster beside the screen. */
@@ -420,18 +420,16 @@ export class Console {
     const entry = this.#roster.find((each) => each.session === this.#shown?.session);
     if (!this.#shown || !entry) return { rows: [cut("", cells)], cursor: null };
     const { activity } = entry;
-    const title = `${entry.name}${entry.number ? ` (${entry.number})` : ""} · ${activity.state}${activity.reason ? ` for ${activity.reason}` : ""}${entry.room ? ` · ${entry.room}` : ""}${entry.title ? ` · ${sanitise(entry.title)}` : ""}`;
+    const title = `${entry.purpose ? `${entry.purpose}/` : ""}${entry.name}${entry.number ? ` (${entry.number})` : ""} · ${activity.state}${activity.reason ? ` for ${activity.reason}` : ""}${entry.room ? ` · ${entry.room}` : ""}${entry.title ? ` · ${sanitise(entry.title)}` : ""}`;
     const space = rows - 1;
-    // The rows around the cursor, when the screen is taller than the place for it.
-    const lowest = this.#shown.lines.findLastIndex((row) => row !== "");
-    const bottom = Math.max(this.#shown.cursor.y, lowest) + 1;
-    const from = Math.max(0, Math.min(bottom - space, this.#shown.cursor.y));
+    const places = rowsThatFit(this.#shown.lines, this.#shown.cursor.y, space);
     const side = Math.max(0, this.#shown.cursor.x - cells + 1);
-    const shown = this.#shown.lines
-      .slice(from, from + space)
-      .map((row) => (this.#terminal.colour ? window(row, cells, side) : window(withoutColour(row), cells, side)));
-    const cursor = { x: this.#shown.cursor.x - side, y: this.#shown.cursor.y - from + 1 };
-    return { rows: [this.#style(cut(title, cells), "1"), ...shown], cursor: cursor.y <= space ? cursor : null };
+    const shown = places.map((y) => {
+      const row = this.#shown!.lines[y] ?? "";
+      return window(this.#terminal.colour ? row : withoutColour(row), cells, side);
+    });
+    const cursor = { x: this.#shown.cursor.x - side, y: places.indexOf(this.#shown.cursor.y) + 1 };
+    return { rows: [this.#style(cut(title, cells), "1"), ...shown], cursor: cursor.y > 0 ? cursor : null };
   }
 
   #finder(cells: number, rows: number): string[] {

@@ -65,3 +65,28 @@ export class Painter {
     this.#write("\x1b[2J");
   }
 }
+
+/**
+ * Numbers of the rows to show of a picture that is taller than the place for it: its lowest ones that hold the cursor, after
+ * all but one of each run of empty rows have been left out, as far as that is needed.
+ */
+export function rowsThatFit(rows: readonly string[], cursor: number, space: number): number[] {
+  const bottom =
+    Math.max(
+      cursor,
+      rows.findLastIndex((row) => withoutColour(row).trim() !== ""),
+    ) + 1;
+  let shown = Array.from({ length: bottom }, (_, y) => y);
+  const empty = (y: number): boolean => y !== cursor && withoutColour(rows[y] ?? "").trim() === "";
+  for (let excess = shown.length - space; excess > 0; ) {
+    const before = shown.length;
+    // From the lowest run upwards: what stands above it comes into sight.
+    const spare = shown.findLastIndex((y, at) => empty(y) && at > 0 && empty(shown[at - 1]!));
+    if (spare < 0) break;
+    shown = shown.filter((_, at) => at !== spare);
+    excess -= before - shown.length;
+  }
+  const end = Math.max(shown.indexOf(cursor) + 1, Math.min(shown.length, space));
+  const last = shown.indexOf(cursor) < shown.length - space ? end : shown.length;
+  return shown.slice(Math.max(0, last - space), last);
+}

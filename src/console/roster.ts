@@ -22,6 +22,19 @@ const GLYPHS: Record<RosterEntry["activity"]["state"], string> = {
   unknown: "·",
 };
 
+/** What a session is for, before its name. */
+const PREFIXES: Record<string, string> = {
+  shell: "sh/",
+  debug: "debug/",
+  planning: "plan/",
+  development: "dev/",
+  review: "review/",
+  feature: "feature/",
+  hotfix: "hotfix/",
+  refactor: "refactor/",
+  experiment: "exp/",
+};
+
 const COLOURS: Record<Group, string> = { "Needs you": "33", Working: "32", Idle: "2", Done: "2" };
 
 /** One row of the roster: active mark, number, name, and at its right what there is to see. */
@@ -34,7 +47,7 @@ export function rosterRow(entry: RosterEntry, cells: number, colour: boolean): s
   ]
     .filter((word) => word !== "")
     .join(" ");
-  const left = `${mark}${String(entry.number ?? "-").padStart(2)} ${GLYPHS[entry.activity.state]} ${entry.name}`;
+  const left = `${mark}${String(entry.number ?? "-").padStart(2)} ${GLYPHS[entry.activity.state]} ${PREFIXES[entry.purpose ?? ""] ?? ""}${entry.name}`;
   const room = Math.max(4, cells - (news === "" ? 0 : news.length + 1));
   const text = news === "" ? cut(left, cells) : `${cut(left, room)} ${news}`;
   if (!colour) return cut(text, cells);

@@ -73,6 +73,13 @@ test("S3-16, S3-29: what waits is typed in its order once the program is free, o
   await until(async () => (await town.json("queue")).waiting.length === 0, "nothing to wait");
 });
 
+test("mail with --wake is told where its recipient works, without a word of the sender", async () => {
+  const sent = await town.run(["send", "agent", "Gamma wall", "at 505; rm -rf /", "--wake"]);
+  expect([sent.code, sent.stderr]).toEqual([0, expect.stringContaining("agent: ")]);
+  await until(() => submitted().length === 1, "the line that wakes");
+  expect(submitted()).toEqual(["You have mail: bosun inbox --bodies"]);
+});
+
 test("a question, copy mode, an end and a screen without a composer hold it, each with its reason", async () => {
   await town.ok("new", "asker", "--", 'printf "Sure? [y/N] "; read x; exec sleep 600');
   await until(async () => (await town.json("ls", "--waiting")).count === 1, "the question");

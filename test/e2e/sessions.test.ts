@@ -328,6 +328,26 @@ describe("names and limits", () => {
     expect(town.sessions()).toEqual(["a", "b"]);
   });
 
+  test("O3-04: nine types of session, told by a word before the name, with and without colour", async () => {
+    town = new TownUnderTest("version: 1\nlimits: { sessions: 9 }\nsessions: {}\n");
+    await town.ok("up");
+    const types = [
+      "shell",
+      "debug",
+      "planning",
+      "development",
+      "review",
+      "feature",
+      "hotfix",
+      "refactor",
+      "experiment",
+    ];
+    for (const type of types) await town.ok("new", `one-${type}`, "--type", type, "--", "exec sleep 600");
+    const table = await town.ok("ls");
+    for (const type of types) expect(table).toMatch(new RegExp(`one-${type} .* ${type}\\b`));
+    expect((await town.run(["new", "x", "--type", "party"])).code).toBe(2);
+  });
+
   test("S3-01, S3-30, S3-37: without a coordinator nothing is half there", async () => {
     town = new TownUnderTest();
     const ran = await town.run(["new", "early"], { env: { BOSUN_SOCKET: join(town.folder, "nowhere.sock") } });

@@ -1,4 +1,6 @@
+import type { Connection } from "../../client/connection.ts";
 import type { OperationInput } from "../../client/operations.gen.ts";
+import { BosunError } from "../../protocol/error.ts";
 import type { InboxMessage, MessageType, Outcome, Priority } from "../../protocol/message.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { durationOf, numberOf, usage, wordsOf } from "../arguments.ts";
@@ -51,6 +53,18 @@ export function isJson(text: string): boolean {
   }
 }
 
+/** Recipients without a session of ours read their mail when they like: that is no failure of the message. */
+async function wake({ out }: Invocation, connection: Connection, recipients: readonly string[]): Promise<void> {
+  for (const session of recipients) {
+    try {
+      const { outcome, why } = await connection.call("session.nudge", { session });
+      out.say(`${session}: ${outcome}, ${why}`);
+    } catch (error) {
+      out.say(`${session}: not woken, ${error instanceof BosunError ? error.body.what : String(error)}`);
+    }
+  }
+}
+
 const send: Command = {
   name: "send",
   args: "[FROM] TO SUBJECT BODY",
@@ -63,6 +77,7 @@ const send: Command = {
     task: { value: "TASK" },
     "ttl-s": { value: "SECONDS" },
     queue: {},
+    wake: { about: "then type one fixed line where each recipient works, once that harms nobody" },
   },
   examples: [
     'bosun send dev-001 "Review" "Can you look at the parser?"',
@@ -88,7 +103,9 @@ const send: Command = {
       ...(isSet(invocation, "queue") && { queue: true }),
     };
     const connection = await invocation.connect(args.length === 4 ? { as: args[0]! } : {});
-    printSent(invocation, "Message", await connection.call("message.send", input, key ? { key } : {}));
+    const sent = await connection.call("message.send", input, key ? { key } : {});
+    printSent(invocation, "Message", sent);
+    if (isSet(invocation, "wake")) await wake(invocation, connection, sent.recipients);
     return 0;
   },
 };

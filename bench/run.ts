@@ -13,11 +13,12 @@ import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
 import { type Bench, machine, type Result } from "./measure.ts";
 import { second } from "./second.ts";
+import { sessions } from "./sessions.ts";
 import { stored } from "./stored.ts";
 import { up } from "./up.ts";
 import { writes } from "./writes.ts";
 
-const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, coldStart, idle];
+const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, sessions, coldStart, idle];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

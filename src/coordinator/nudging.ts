@@ -81,9 +81,9 @@ export class Nudging {
         }),
       });
     }
-    const settled =
+    const settled: Settled =
       waiting.length > 0 && !same
-        ? { outcome: "held" as const, why: `${waiting.length} others wait before it` }
+        ? { outcome: "held", why: `${waiting.length} others wait before it` }
         : await this.#try(session.id);
     if (input.now && settled.outcome !== "submitted") {
       if (settled.outcome === "held") await this.#settle(id, "dropped", settled.why);
@@ -137,7 +137,11 @@ export class Nudging {
     if (!first) return { outcome: "submitted", why: "it has just been typed" };
     this.#busy.add(session);
     try {
-      const settled = await this.#type(first);
+      const settled = await this.#type(first).catch((error: unknown): Settled => {
+        if (error instanceof BosunError && error.code !== "UNREACHABLE") throw error;
+        // tmux could not be asked, or the pane went meanwhile: it waits for another time.
+        return { outcome: "not-ready", why: error instanceof Error ? error.message : String(error) };
+      });
       if (settled.outcome === "submitted" || settled.outcome === "unproven")
         await this.#settle(first.id, settled.outcome, settled.why);
       return settled;

@@ -230,8 +230,20 @@ export class Opening {
     const session = await running(town, declared.id);
     const pane = chosen(session, input.pane)[0]!;
     const bytes = Buffer.from(input.line ?? input.keys!, input.line === undefined ? "base64" : "utf8");
-    if (input.line === undefined) await town.tmux.typeKeys(pane.id, bytes);
-    else await town.tmux.typeText(pane.id, input.line, { enter: true });
+    try {
+      if (input.line === undefined) await town.tmux.typeKeys(pane.id, bytes);
+      else await town.tmux.typeText(pane.id, input.line, { enter: true });
+    } catch (error) {
+      if (error instanceof BosunError) throw error;
+      // tmux refused: between the look and the keys the pane has gone.
+      const why = error instanceof Error ? error.message : String(error);
+      throw new BosunError({
+        code: "UNKNOWN_SESSION",
+        what: `${nameOf(declared)} has just ended`,
+        why,
+        fix: "bosun ls",
+      });
+    }
     return { session: declared.id, pane: pane.id, bytes: bytes.length };
   }
 

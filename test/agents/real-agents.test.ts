@@ -86,7 +86,7 @@ async function says(agent: string, rule: string, state: string): Promise<void> {
 
 describe("real agents, offline, against a model on loopback", () => {
   test.skipIf(!installed("claude"))(
-    "O3-20, S0-46: claude: trust, the key, idle, working, a permission, done",
+    "O3-20: claude: trust, the key, idle, working, a permission, done",
     async () => {
       settings(".claude.json", JSON.stringify({ hasCompletedOnboarding: true, theme: "dark" }));
       await start(
@@ -118,7 +118,7 @@ describe("real agents, offline, against a model on loopback", () => {
   );
 
   test.skipIf(!installed("codex"))(
-    "O3-20, S0-47: codex: login, trust, idle, working, a permission",
+    "O3-20: codex: login, trust, idle, working, a permission",
     async () => {
       await start("codex");
       await says("codex", "login", "waiting");
@@ -142,7 +142,7 @@ describe("real agents, offline, against a model on loopback", () => {
   );
 
   test.skipIf(!installed("gemini"))(
-    "O3-20, S0-48: gemini: trust, idle, working, a permission",
+    "O3-20: gemini: trust, idle, working, a permission",
     async () => {
       settings(".gemini/settings.json", JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));
       await start("gemini", { GEMINI_API_KEY: "x", GOOGLE_GEMINI_BASE_URL: url });
@@ -160,7 +160,7 @@ describe("real agents, offline, against a model on loopback", () => {
   );
 
   test.skipIf(!installed("opencode"))(
-    "S0-49: opencode: idle",
+    "opencode: idle",
     async () => {
       await start("opencode");
       await says("opencode", "prompt", "idle");

@@ -44,6 +44,7 @@ interface Operations {
   "screen.show": typeof screen.screenShow;
   "screen.watch": typeof screen.screenWatch;
   "session.explain": typeof screen.sessionExplain;
+  "session.find": typeof screen.sessionFind;
   "session.roster": typeof screen.sessionRoster;
   "agent.clear": typeof registry.agentClear;
   "agent.list": typeof registry.agentList;

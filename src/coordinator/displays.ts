@@ -9,6 +9,7 @@ import {
   screenShow,
   screenWatch,
   sessionExplain,
+  sessionFind,
   sessionRoster,
 } from "../protocol/screen.ts";
 import { displayWidth } from "../protocol/width.ts";
@@ -103,6 +104,10 @@ export class Displays {
     dispatch.handle(screenWatch, (input, { actor, stream }) => this.#watch(input, actor, stream));
     dispatch.handle(screenHistory, (input, { actor }) => this.#history(input, actor));
     dispatch.handle(sessionRoster, (input, { actor, stream }) => this.#roster(input, actor, stream));
+    dispatch.handle(sessionFind, (input) => {
+      const found = town.declared(input.session);
+      return { session: found.id, name: nameOf(found), tmux: found.name };
+    });
     dispatch.handle(sessionExplain, (input) => this.#explain(input));
   }
 

@@ -52,7 +52,7 @@ test("shared leases go together; an exclusive one goes with nobody", async () =>
   expect(await codeOf(acquire(B, ["x"], { shared: true }))).toBe("CONFLICT");
 });
 
-test("a lease ends by itself; tokens only grow; a write under a lost one is refused", async () => {
+test("O3-11: a lease ends by itself; tokens only grow; a write under a lost one is refused", async () => {
   const first = (await acquire(A, ["x"], { ttlS: 5 })).held[0];
   const put = (who: typeof A, token: number) =>
     codeOf(floor.call(who, "memory.set", { key: "k", value: 1, fence: { name: "x", token } }));

@@ -81,6 +81,16 @@ export const sessionRoster = defineOperation({
   }),
 });
 
+export const sessionFind = defineOperation({
+  name: "session.find",
+  summary: "Which session a name, number or beginning means",
+  effect: "read",
+  role: "viewer",
+  input: z.strictObject({ session: Which }),
+  output: z.looseObject({ session: z.string(), name: z.string(), tmux: z.string() }),
+  errors: ["UNKNOWN_SESSION"],
+});
+
 const Painted = {
   columns: z.number(),
   rows: z.number(),

@@ -214,6 +214,26 @@ describe("sessions that run side by side", () => {
     expect(["left", "right"].map((name) => readFileSync(join(town.folder, name), "utf8"))).toEqual(files);
   });
 
+  test("S3-28, S3-44: a stream gives the whole picture, then only the rows that change; a slow follower loses nothing", async () => {
+    await town.ok("new", "painted", "--", "printf 'top\\n'; while read x; do printf '\\033[5;1H%s' \"$x\"; done");
+    const connection = await dial(town);
+    const rows: string[] = [];
+    const stream = await connection.stream("screen.watch", { session: "painted" }, (event) => {
+      for (const [y, row] of Object.entries((event as { lines: Record<string, string> }).lines)) rows[Number(y)] = row;
+    });
+    rows.splice(0, 0, ...stream.ok.lines);
+    expect(stream.ok).toMatchObject({ lines: expect.arrayContaining(["top"]), missed: { first: true } });
+    for (let n = 0; n < 20; n++)
+      await connection.call("session.type", { session: "painted", keys: btoa(`word ${n}\r`) });
+    await until(() => rows[4]?.includes("word 19") === true, "the last word");
+    await until(async () => {
+      const { lines } = await connection.call("screen.show", { session: "painted", colour: true });
+      return JSON.stringify(lines) === JSON.stringify(rows);
+    }, "the same picture");
+    stream.cancel();
+    connection.close();
+  });
+
   test("S3-32: a session ended from outside is found to be gone", async () => {
     await town.ok("new", "victim", "--", "exec sleep 3600");
     town.tmux("kill-session", "-t", "=victim");
@@ -294,6 +314,15 @@ describe("names and limits", () => {
     expect(await town.ok("close")).toContain("✓ Closed session 'my hotfix'\n→ Active is 'beta'");
     expect(await town.ok("ls", "--all")).toMatch(/closed .* my hotfix/);
     expect(town.sessions()).toEqual(["alpha", "beta", "gamma"]);
+  });
+
+  test("O3-14: with a switch come the last lines it wrote, as many as one wants", async () => {
+    town = new TownUnderTest();
+    await town.ok("new", "printer", "--", "seq 1 30; exec sleep 600");
+    await until(async () => (await town.json("history", "printer")).lines.at(-1) === "30", "its lines");
+    expect((await town.ok("switch", "printer", "--last", "3")).split("\n").slice(1, -1)).toEqual(["28", "29", "30"]);
+    expect((await town.ok("switch", "printer")).split("\n")).toHaveLength(2);
+    expect((await town.json("switch", "printer", "--last", "10")).lines).toHaveLength(10);
   });
 
   test("O3-16, O3-17, O3-05: one rule for names, printed in the error; a name may hold any word; without one two words are made up", async () => {
@@ -398,6 +427,34 @@ describe("names and limits", () => {
     execFileSync("touch", [join(three.cwd, "unsaved")]);
     expect(await town.ok("close", "three", "--drop-branch")).toContain("was merged");
   });
+});
+
+test("wait ends when a session is idle, needs somebody or has ended, with what was seen; else it gives up and says how it stands", async () => {
+  const town = new TownUnderTest();
+  try {
+    const go = join(town.folder, "go");
+    await town.ok(
+      "new",
+      "job",
+      "--",
+      `while [ ! -e ${go} ]; do echo working; sleep 0.2; done; printf 'Sure? [y/N] '; read x; exit 4`,
+    );
+    const waiting = town.run(["wait", "job", "--for", "needs-me", "--json"]);
+    const late = await town.run(["wait", "job", "--for", "exit", "--timeout", "1s"]);
+    expect([late.code, late.stderr]).toEqual([6, expect.stringContaining("it is working: it writes")]);
+    execFileSync("touch", [go]);
+    expect(JSON.parse((await waiting).stdout)).toMatchObject({
+      name: "job",
+      activity: { state: "waiting", reason: "question" },
+    });
+    const ended = town.run(["wait", "1", "--for", "exit"]);
+    await town.ok("type", "job", "y");
+    expect((await ended).stdout).toBe("job is dead: its process ended: exit 4\n");
+    expect((await town.run(["wait", "nobody"])).code).toBe(3);
+    expect((await town.run(["wait", "job", "--for", "dinner"])).code).toBe(2);
+  } finally {
+    await town.close();
+  }
 });
 
 describe("much output", () => {

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import type { Connection } from "../../client/connection.ts";
 import { BosunError } from "../../protocol/error.ts";
 import { SESSION_TYPES, type SessionType } from "../../protocol/labels.ts";
+import type { RosterEntry } from "../../protocol/screen.ts";
 import { sanitise } from "../../protocol/text.ts";
-import { numberOf, usage } from "../arguments.ts";
+import { durationOf, numberOf, usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 
 const open: Command = {
@@ -105,6 +107,19 @@ const rename: Command = {
   },
 };
 
+/** What the design this follows shows with a switch. */
+const SHOWN_WITH_SWITCH = 10;
+
+/** Of a session that does not run there are none. */
+async function lastLines(connection: Connection, session: string, lines: number): Promise<string[]> {
+  try {
+    return (await connection.call("screen.history", { session, lines })).lines;
+  } catch (error) {
+    if (error instanceof BosunError && error.code === "UNKNOWN_SESSION") return [];
+    throw error;
+  }
+}
+
 const switchTo: Command = {
   name: "switch",
   aliases: ["s", "sessions switch"],
@@ -112,7 +127,10 @@ const switchTo: Command = {
   group: "session",
   anywhere: true,
   ops: ["session.switch"],
-  flags: { "pause-on-switch": { about: "stop the processes of the one you leave until it is switched to again" } },
+  flags: {
+    last: { value: "N", about: "then print the last N lines it wrote; default 10 on a terminal" },
+    "pause-on-switch": { about: "stop the processes of the one you leave until it is switched to again" },
+  },
   examples: ["bosun switch hello", "bosun s 2", "bosun s -", "bosun s next"],
   async run(invocation) {
     const { out } = invocation;
@@ -123,12 +141,15 @@ const switchTo: Command = {
       session,
       ...(isSet(invocation, "pause-on-switch") && { pause: true }),
     });
-    if (out.wish.json) out.json(now);
+    const last = numberOf(invocation, "last", switchTo) ?? (out.stdoutIsTerminal ? SHOWN_WITH_SWITCH : 0);
+    const lines = last > 0 ? await lastLines(connection, now.session, last) : [];
+    if (out.wish.json) out.json({ ...now, lines });
     else if (now.previous && now.previous !== now.name) {
       out.line(`→ Switched from '${now.previous}' to '${now.name}'`);
       if (now.paused === false)
         out.say("it goes on: tmux keeps a pane's first process awake; what a shell has started can be paused");
     } else out.line(`✓ Switched to '${now.name}'`);
+    if (!out.wish.json) out.lines(lines.map((line) => out.style(sanitise(line), "dim")));
     return 0;
   },
 };
@@ -191,6 +212,73 @@ const screen: Command = {
     if (out.wish.json) out.json(shown, "lines");
     // Made by our own emulator: nothing but text, and colours where they were asked for.
     else out.lines(shown.lines.slice(0, shown.lines.findLastIndex((line) => line !== "") + 1));
+    return 0;
+  },
+};
+
+/** What `wait --for` knows, and the activities that are it. */
+const WAITS: Record<string, readonly string[]> = {
+  idle: ["idle", "done-unseen"],
+  working: ["working"],
+  "needs-me": ["waiting", "stalled"],
+  exit: ["dead"],
+};
+
+const DEFAULT_WAIT_MS = 600_000;
+
+const wait: Command = {
+  name: "wait",
+  args: "NAME",
+  group: "look",
+  anywhere: true,
+  ops: ["session.roster", "session.find"],
+  summary: "Wait until a session is idle, works, needs you, or has ended",
+  flags: {
+    for: { value: "WHAT", about: `${Object.keys(WAITS).join(", ")}; default idle` },
+    timeout: { value: "10m", about: "then give up with exit code 6" },
+  },
+  examples: [
+    "bosun wait reviewer --for idle && bosun history reviewer -n 20",
+    "bosun wait build --for exit --timeout 1h",
+  ],
+  async run(invocation) {
+    const { args, out } = invocation;
+    const [name] = args;
+    if (name === undefined || args.length > 1) throw usage("wait needs one session", wait);
+    const what = textOf(invocation, "for") ?? "idle";
+    const wanted = Object.hasOwn(WAITS, what) ? WAITS[what]! : null;
+    if (!wanted) throw usage(`--for ${what}`, wait, `one of ${Object.keys(WAITS).join(", ")}`);
+    const timeoutMs = durationOf(invocation, "timeout", wait) ?? DEFAULT_WAIT_MS;
+    const connection = await invocation.connect();
+    let done: (entry: RosterEntry) => void = () => {};
+    const reached = new Promise<RosterEntry>((resolve) => {
+      done = resolve;
+    });
+    let wantedId: string | null = null;
+    let last: RosterEntry | null = null;
+    const look = (sessions: readonly RosterEntry[]): void => {
+      last = sessions.find((each) => each.session === wantedId) ?? null;
+      if (last && wanted.includes(last.activity.state)) done(last);
+    };
+    const stream = await connection.stream("session.roster", { follow: true }, (event) =>
+      look((event as { sessions: RosterEntry[] }).sessions),
+    );
+    wantedId = (await connection.call("session.find", { session: name })).session;
+    look(stream.ok.sessions);
+    const timer = setTimeout(() => done(null as never), timeoutMs);
+    const entry = (await reached) as RosterEntry | null;
+    clearTimeout(timer);
+    if (entry === null) {
+      const now = last as RosterEntry | null;
+      throw new BosunError({
+        code: "TIMEOUT",
+        what: `${name} was not ${what} within ${timeoutMs / 1_000} s`,
+        why: now ? `it is ${now.activity.state}: ${now.activity.evidence}` : "it does not run",
+        fix: "--timeout 1h waits longer",
+      });
+    }
+    if (out.wish.json) out.json(entry);
+    else out.line(`${entry.name} is ${entry.activity.state}: ${sanitise(entry.activity.evidence)}`);
     return 0;
   },
 };
@@ -378,4 +466,17 @@ const replay: Command = {
   },
 };
 
-export const OPENED_COMMANDS = [open, switchTo, rename, close, type, nudge, queue, history, replay, screen, explain];
+export const OPENED_COMMANDS = [
+  open,
+  switchTo,
+  rename,
+  close,
+  type,
+  nudge,
+  queue,
+  history,
+  replay,
+  screen,
+  wait,
+  explain,
+];

@@ -24,7 +24,7 @@ import { Recording } from "./screens/recording.ts";
 import type { Screen } from "./screens/screen.ts";
 import { activeOf, openedRows } from "./sessions/projection.ts";
 import { statuses } from "./status.ts";
-import type { PaneId, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
+import type { PaneId, Picture, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
 /** A changed screen goes out this often: what an eye takes for at once. */
@@ -45,6 +45,9 @@ const READY_WITHIN_MS = 3_000;
 /** A pane that never rests long enough for a picture gets the last one taken. */
 const PICTURES = 5;
 
+/** Panes that come together have their first pictures taken together. */
+const PICTURES_WITHIN_MS = 10;
+
 /** One pane's picture, what it wrote, and what it is doing. */
 export interface Display {
   session: string;
@@ -56,6 +59,8 @@ export interface Display {
   profiles: Profile[];
   track: ActivityTrack;
   judged: Judged | null;
+  /** When it had last written as it was judged. */
+  judgedWrite: number | null;
   wroteAtMs: number | null;
   exit: string | null;
   /** Called when the picture has changed. */
@@ -81,6 +86,8 @@ export class Displays {
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #followers = new Set<() => void>();
   #every: NodeJS.Timeout;
+  #pictures: Promise<Map<PaneId, Picture>> | null = null;
+  #pictured: PaneId[] = [];
   #closed = false;
 
   constructor(
@@ -97,7 +104,10 @@ export class Displays {
     town.on("world", (world) => this.#match(world));
     town.on("plan", () => this.#told());
     this.#every = setInterval(() => {
-      for (const display of this.#displays.values()) if (display) this.#judge(display);
+      // A screen that rests says what it said; only work can turn into silence.
+      for (const display of this.#displays.values())
+        if (display && (display.judgedWrite !== display.wroteAtMs || display.judged?.state === "working"))
+          this.#judge(display);
     }, JUDGE_EVERY_MS);
     this.#every.unref();
     dispatch.handle(screenShow, (input, { actor }) => this.#show(input, actor));
@@ -134,7 +144,8 @@ export class Displays {
     for (const session of world?.sessions ?? []) {
       if (session.marks?.town !== this.#town.name.name) continue;
       const declared = this.#town.plan?.sessions.find((each) => each.id === session.marks!.id);
-      if (!declared || declared.kind === "view") continue;
+      // What is being started just now is left alone until it stands.
+      if (!declared || declared.kind === "view" || this.#town.busy.has(declared.id)) continue;
       for (const pane of declaredPanes(session)) {
         const window = session.windows.find((each) => each.panes.includes(pane))!;
         found.set(pane.id, { session: declared, epoch: session.marks!.epoch, window, pane });
@@ -174,6 +185,7 @@ export class Displays {
         profiles: generic && own !== generic ? [own, generic] : [own],
         track: new ActivityTrack(this.#town.now()),
         judged: null,
+        judgedWrite: null,
         wroteAtMs: null,
         exit: pane.dead ? (pane.exit ?? "ended") : null,
         watchers: new Set(),
@@ -216,7 +228,7 @@ export class Displays {
     let pictured = 0;
     for (let look = 0; look < PICTURES; look++) {
       const before = early.length;
-      picture = await this.#town.tmux.picture(display.pane);
+      picture = await this.#picture(display.pane);
       pictured = early.length;
       // Nothing came in between: the picture and what follows it fit together.
       if (pictured === before) break;
@@ -242,6 +254,19 @@ export class Displays {
     await display.screen.feed("");
   }
 
+  /** Pictures asked for within a moment are taken together. */
+  async #picture(pane: PaneId): Promise<Picture | null> {
+    this.#pictures ??= (async () => {
+      await new Promise((resolve) => setTimeout(resolve, PICTURES_WITHIN_MS));
+      const panes = this.#pictured;
+      this.#pictured = [];
+      this.#pictures = null;
+      return this.#town.tmux.pictures(panes);
+    })();
+    this.#pictured.push(pane);
+    return (await this.#pictures).get(pane) ?? null;
+  }
+
   #drop(pane: PaneId, display: Display | null): void {
     this.#displays.delete(pane);
     if (!display) return;
@@ -265,6 +290,7 @@ export class Displays {
 
   #judge(display: Display): void {
     const nowMs = this.#town.now();
+    display.judgedWrite = display.wroteAtMs;
     display.judged = judge(display.profiles, {
       text: display.screen.text(),
       signals: display.screen.signals,

@@ -16,6 +16,8 @@ export class Hearing {
   readonly #town: Town;
   readonly #wanted = new Map<PaneId, { window: WindowId; listeners: Set<Listener> }>();
   #windows = "";
+  #telling: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
 
   constructor(town: Town) {
     this.#town = town;
@@ -38,7 +40,17 @@ export class Hearing {
     };
   }
 
-  async #tell(): Promise<void> {
+  /** One after the other, and what was asked for meanwhile at once: two at a time would each link what the other does. */
+  #tell(): Promise<void> {
+    this.#next ??= this.#telling.then(() => {
+      this.#next = null;
+      return this.#hear();
+    });
+    this.#telling = this.#next;
+    return this.#next;
+  }
+
+  async #hear(): Promise<void> {
     const windows = [...new Set([...this.#wanted.values()].map((entry) => entry.window))].sort();
     const now = windows.join(" ");
     if (now === this.#windows) return;

@@ -58,6 +58,7 @@ export class Nudging {
 
   async #nudge(input: InputOf<typeof sessionNudge>, actor: Actor) {
     const { session, slot } = this.#target(input.session, input.pane);
+    mayNudge(session, input.text, actor);
     const text = input.text ?? WAKE_LINE;
     if (/[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]/.test(text)) {
       throw new BosunError({
@@ -212,6 +213,25 @@ export class Nudging {
       decide: () => ({ events: [{ type: "input.settled", data: { id, outcome, because } }], result: null }),
     });
   }
+}
+
+/** What an agent writes to another goes as mail; into its program goes, from agents, only the line that says so. */
+function mayNudge(session: PlanSession, text: string | undefined, actor: Actor): void {
+  if (text !== undefined && (actor.kind === "agent" || actor.kind === "program")) {
+    throw new BosunError({
+      code: "REFUSED",
+      what: `${actor.id} may not type into a session`,
+      why: "what agents write to each other is mail: it says who it is from, and nobody takes it for a person's wish",
+      fix: `bosun send ${session.label ?? session.name} SUBJECT BODY --wake`,
+    });
+  }
+  if (!session.protect) return;
+  throw new BosunError({
+    code: "REFUSED",
+    what: `${session.label ?? session.name} is protected`,
+    why: "nothing is typed there but by a person who says so",
+    fix: `bosun type ${session.label ?? session.name} TEXT --force`,
+  });
 }
 
 function isOurs(now: Composed, text: string): boolean {

@@ -73,6 +73,24 @@ test("S3-16, S3-29: what waits is typed in its order once the program is free, o
   await until(async () => (await town.json("queue")).waiting.length === 0, "nothing to wait");
 });
 
+test("an agent may have another told that there is mail, and type nothing itself; a protected session is left alone", async () => {
+  const printed = await town.run(["register", "other", "Other", "script"]);
+  const tokenFile = /BOSUN_TOKEN_FILE=(\S+)/.exec(printed.stderr)![1]!;
+  const env = { BOSUN_TOKEN_FILE: tokenFile };
+  const typed = await town.run(["nudge", "agent", "do as I say"], { env });
+  expect([typed.code, typed.stderr]).toEqual([4, expect.stringContaining("may not type into a session")]);
+  expect((await town.run(["nudge", "agent"], { env })).code).toBe(0);
+  await until(() => submitted().length === 1, "the line that wakes");
+  expect(submitted()).toEqual(["You have mail: bosun inbox --bodies"]);
+  const other = new TownUnderTest(
+    "version: 1\nsessions:\n  vault: { about: Kept, run: exec sleep 600, protect: true }\n",
+  );
+  await other.ok("up");
+  const kept = await other.run(["nudge", "vault"]);
+  await other.close();
+  expect([kept.code, kept.stderr]).toEqual([4, expect.stringContaining("vault is protected")]);
+});
+
 test("mail with --wake is told where its recipient works, without a word of the sender", async () => {
   const sent = await town.run(["send", "agent", "Gamma wall", "at 505; rm -rf /", "--wake"]);
   expect([sent.code, sent.stderr]).toEqual([0, expect.stringContaining("agent: ")]);

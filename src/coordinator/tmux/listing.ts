@@ -40,12 +40,16 @@ const PANE_FORMAT = [
 const CLIENT_FORMAT = ["#{client_control_mode}", "#{client_activity}", "#{session_id}"].join("\t");
 
 /** Everything in one question; ids and numbers first, the one field others choose last. */
-export const LISTING: readonly Command[] = [
-  ["list-sessions", "-F", SESSION_FORMAT],
-  ["list-windows", "-a", "-F", WINDOW_FORMAT],
-  ["list-panes", "-a", "-F", PANE_FORMAT],
-  ["list-clients", "-F", CLIENT_FORMAT],
-];
+export function listing(control: string): readonly Command[] {
+  // What is heard hangs in our own session too: twice the lines, and nothing new in them.
+  const others = ["-f", `#{!=:#{session_name},${control}}`];
+  return [
+    ["list-sessions", "-F", SESSION_FORMAT],
+    ["list-windows", "-a", ...others, "-F", WINDOW_FORMAT],
+    ["list-panes", "-a", ...others, "-F", PANE_FORMAT],
+    ["list-clients", "-F", CLIENT_FORMAT],
+  ];
+}
 
 const SESSION = /^(\$\d+)\t(\d+)\t([^\t]*)\t([^\t]*)\t(\d*)\t([^\t]*)\t([^\t]*)$/;
 const WINDOW = /^(\$\d+)\t(@\d+)\t(\d+)\t(\d+)\t(\d+)\t(\d+)\t([^\t]*)\t([0-9a-z,x[\]{}]*)\t([^\t]*)$/;

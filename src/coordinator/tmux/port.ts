@@ -125,8 +125,8 @@ export interface Tmux {
   rename(session: SessionId, name: string): Promise<void>;
   /** Text of a pane: the screen and `historyLines` of scrollback above it, without attributes. */
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
-  /** The screen as it is now, with colours, and where the cursor stands; null for a pane that is gone. */
-  picture(pane: PaneId): Promise<Picture | null>;
+  /** Screens as they are now, with colours, and where the cursor stands; without panes that are gone. */
+  pictures(panes: readonly PaneId[]): Promise<Map<PaneId, Picture>>;
   /** Byte-exact text into a pane, bracketed when the program asked for it; then Enter when `enter`. Control bytes but LF and tab are refused. */
   typeText(pane: PaneId, text: string, options?: { enter?: boolean }): Promise<void>;
   /** Bytes as a terminal would send them: keys, escape sequences, anything. For people who type; nothing checks them. */

@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { BosunError } from "../../protocol/error.ts";
 import { birthCommands, keptLayouts, paneWords } from "./births.ts";
 import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
 import { cleanEnvironment } from "./environment.ts";
 import { forkTmux } from "./fork.ts";
-import { LISTING, worldOf } from "./listing.ts";
+import { listing, worldOf } from "./listing.ts";
 import type {
   Born,
   PaneBirth,
@@ -107,10 +108,10 @@ class Driver implements Tmux {
 
   async observe(): Promise<World | null> {
     if (!(await this.#reach(false))) return null;
-    let world = worldOf(await this.#ask(LISTING), this.#server!, this.#control);
+    let world = worldOf(await this.#ask(listing(this.#control)), this.#server!, this.#control);
     for (let looks = 0; looks < REAP_LOOKS && this.#unreaped(world); looks++) {
       await new Promise((resolve) => setTimeout(resolve, REAP_LOOK_MS));
-      world = worldOf(await this.#ask(LISTING), this.#server!, this.#control);
+      world = worldOf(await this.#ask(listing(this.#control)), this.#server!, this.#control);
     }
     this.#takePulseOf(world);
     await this.#dropOrphans(world);
@@ -183,20 +184,36 @@ class Driver implements Tmux {
     return new Map(texts);
   }
 
-  /** By one fork, so that both are of one moment. */
-  async picture(pane: PaneId): Promise<Picture | null> {
-    const at = target("pane", pane);
-    const text = await this.#fork([
-      ["display-message", "-p", "-t", at, "#{cursor_x} #{cursor_y} #{alternate_on}"],
-      ["capture-pane", "-p", "-e", "-t", at],
-    ]).catch((error: unknown) => {
+  /** By one fork for all, each pane's two answers of one moment. A mark nobody can know stands between them. */
+  async pictures(panes: readonly PaneId[]): Promise<Map<PaneId, Picture>> {
+    const mark = `bosun-${randomUUID()}`;
+    const text = await this.#fork(
+      panes.flatMap((pane): Command[] => [
+        [
+          "display-message",
+          "-p",
+          "-t",
+          target("pane", pane),
+          `${mark} #{pane_id} #{cursor_x} #{cursor_y} #{alternate_on}`,
+        ],
+        ["capture-pane", "-p", "-e", "-t", target("pane", pane)],
+      ]),
+    ).catch((error: unknown) => {
       if (error instanceof TmuxRefusal) return null;
       throw error;
     });
-    if (text === null) return null;
-    const [first, ...lines] = text.replace(/\n$/, "").split("\n");
-    const [x, y, alternate] = first!.split(" ");
-    return { lines, cursor: { x: Number(x), y: Number(y) }, alternate: alternate === "1" };
+    // One that is gone ends the whole list: then each is asked for alone.
+    if (text === null && panes.length > 1) {
+      const each = await Promise.all(panes.map((pane) => this.pictures([pane])));
+      return new Map(each.flatMap((found) => [...found]));
+    }
+    const found = new Map<PaneId, Picture>();
+    for (const part of (text ?? "").split(`${mark} `).slice(1)) {
+      const [first, ...lines] = part.replace(/\n$/, "").split("\n");
+      const [pane, x, y, alternate] = first!.split(" ");
+      found.set(pane as PaneId, { lines, cursor: { x: Number(x), y: Number(y) }, alternate: alternate === "1" });
+    }
+    return found;
   }
 
   async typeText(pane: PaneId, text: string, options: { enter?: boolean } = {}): Promise<void> {

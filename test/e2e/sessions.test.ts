@@ -149,6 +149,18 @@ describe("sessions that run side by side", () => {
     expect(events.filter((each: { exit?: string }) => each.exit === "exit 3")).toMatchObject([{ type: "pane.exited" }]);
   });
 
+  test("typing into a session that has ended is refused, and harms no other: tmux 3.3a would have gone down with all", async () => {
+    const server = town.tmux("display-message", "-p", "#{pid}");
+    const ran = await town.run(["type", "short", "hello"]);
+    expect([ran.code, ran.stderr]).toEqual([3, expect.stringContaining("has ended")]);
+    const connection = await dial(town);
+    await connection.call("session.type", { session: "short", keys: btoa("x\r") });
+    connection.close();
+    expect((await town.run(["nudge", "short", "hello"])).stdout).toContain("its process has ended");
+    expect(town.tmux("display-message", "-p", "#{pid}")).toBe(server);
+    expect(town.tmux("list-buffers")).toBe("");
+  });
+
   test("S3-22, O3-09: what was missed is handed over once and in order, and not again", async () => {
     await town.ok("history", "c4", "--missed");
     await until(async () => (await newest(town, "c4")) > 0, "more");

@@ -36,6 +36,9 @@ const DEFAULT_GRACE_MS = 5_000;
 /** Between a paste and Enter: programs that watch for pastes swallow an Enter that comes with it (Codex waits 120 ms). */
 const ENTER_AFTER_MS = 150;
 
+/** What tmux says instead of pasting. */
+const ENDED = "bosun: the process in this pane has ended";
+
 /** Bytes of one command: a control line of 4 KB. */
 const KEYS_AT_ONCE = 1_000;
 
@@ -226,8 +229,31 @@ class Driver implements Tmux {
       });
     }
     const buffer = `bosun-${process.pid}-${++this.#buffers}`;
-    await this.#fork([["load-buffer", "-b", buffer, "-"]], Buffer.from(text));
-    await this.#ask([["paste-buffer", "-p", "-r", "-d", "-b", buffer, "-t", target("pane", pane)]]);
+    const at = target("pane", pane);
+    // tmux 3.3a crashes, with every session, when something is pasted into a dead pane: looked at and pasted in one command.
+    const answer = await this.#fork(
+      [
+        ["load-buffer", "-b", buffer, "-"],
+        [
+          "if-shell",
+          "-F",
+          "-t",
+          at,
+          "#{pane_dead}",
+          `delete-buffer -b "${buffer}" ; display-message -p "${ENDED}"`,
+          `paste-buffer -p -r -d -b "${buffer}" -t "${at}"`,
+        ],
+      ],
+      Buffer.from(text),
+    );
+    if (answer?.includes(ENDED)) {
+      throw new BosunError({
+        code: "UNKNOWN_SESSION",
+        what: "nothing runs there any more",
+        why: "the pane's process has ended",
+        fix: "bosun restart NAME, or bosun up",
+      });
+    }
     if (!options.enter) return;
     await new Promise((resolve) => setTimeout(resolve, ENTER_AFTER_MS));
     await this.#ask([["send-keys", "-t", target("pane", pane), "Enter"]]);

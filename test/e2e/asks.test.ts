@@ -207,7 +207,7 @@ test("S4-41: mail for a person shows in their command pane as it comes, as a sig
   town.plan(plan("exec sleep 3600"));
   await town.ok("up");
   const pane = town
-    .tmux("list-panes", "-a", "-F", "#{pane_id} #{session_name}:#{pane_title}")
+    .panes("#{pane_id} #{session_name}:#{pane_title}")
     .split("\n")
     .find((line) => line.endsWith("command"))!
     .split(" ")[0]!;

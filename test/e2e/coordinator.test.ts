@@ -26,7 +26,7 @@ test("twenty commands at once start one coordinator", async () => {
 test("killed with -9 it is started by the next command, and finds its sessions again by their marks", async () => {
   town = new TownUnderTest(PLAN);
   await town.ok("up");
-  const panes = town.tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}");
+  const panes = town.panes("#{session_name} #{pane_pid}");
   const before = await town.json("status");
   process.kill(before.coordinator.pid, "SIGKILL");
   const after = await town.json("status");
@@ -36,7 +36,7 @@ test("killed with -9 it is started by the next command, and finds its sessions a
   );
   expect(
     town
-      .tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}")
+      .panes("#{session_name} #{pane_pid}")
       .split("\n")
       .filter((line) => !line.startsWith("_bosun")),
   ).toEqual(panes.split("\n").filter((line) => !line.startsWith("_bosun")));
@@ -193,9 +193,7 @@ test("a broken plan changes nothing, whichever of forty ways: exit 2, its place,
 test("a plan that is broken while its floor runs changes nothing on the floor", async () => {
   town = new TownUnderTest(PLAN);
   await town.ok("up");
-  // A pane that is heard stands in our own session too, and so twice in this list.
-  const processes = () =>
-    [...new Set(town.tmux("list-panes", "-a", "-F", "#{pane_id} #{pane_pid}").split("\n"))].sort().join("\n");
+  const processes = () => town.panes("#{pane_id} #{pane_pid}");
   const panes = processes();
   const { next } = await town.json("events", "--last", "1");
   for (const [what, text] of BROKEN_PLANS.slice(0, 6)) {

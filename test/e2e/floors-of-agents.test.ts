@@ -94,13 +94,13 @@ describe("the hybrid topology", () => {
   test("S0-33 S2-04: a second up changes nothing, writes nothing, and asks tmux once or twice", async () => {
     town = new TownUnderTest(hybrid(["spx", "qqq"], ["steve"]));
     await town.ok("up");
-    const panes = town.tmux("list-panes", "-a", "-F", "#{session_id} #{pane_id} #{pane_pid}");
+    const panes = town.panes("#{session_id} #{pane_id} #{pane_pid}");
     const { next } = await town.json("events", "--last", "1");
     const again = await town.json("up");
     expect(again).toMatchObject({ created: [], restarted: [], stopped: [], adopted: [], unchanged: 3 });
     expect(again.round_trips).toBeLessThanOrEqual(2);
     expect((await town.json("events", "--last", "1")).next).toBe(next);
-    expect(town.tmux("list-panes", "-a", "-F", "#{session_id} #{pane_id} #{pane_pid}")).toBe(panes);
+    expect(town.panes("#{session_id} #{pane_id} #{pane_pid}")).toBe(panes);
   });
 
   test("S0-34 S0-35 S0-58: the pane's process is the declared command, with its upper-case argument", async () => {
@@ -120,7 +120,7 @@ describe("the hybrid topology", () => {
   test("S0-10 S2-02: all viewers gone, even killed; the agents go on as they were", async () => {
     town = new TownUnderTest(hybrid(["spx"], ["steve"]));
     await town.ok("up");
-    const before = town.tmux("list-panes", "-a", "-F", "#{pane_id} #{pane_pid}");
+    const before = town.panes("#{pane_id} #{pane_pid}");
     const client = spawn("script", ["-qfc", `tmux -L ${town.socket} attach -t =moo-steve`, "/dev/null"], {
       env: town.env,
       stdio: ["pipe", "pipe", "ignore"],
@@ -130,7 +130,7 @@ describe("the hybrid topology", () => {
     expect((await town.json("status", "view/steve")).sessions[0].attached).toBe(1);
     client.kill("SIGKILL");
     await until(() => !town.tmux("list-clients").includes("moo-steve"), "no attached client");
-    expect(town.tmux("list-panes", "-a", "-F", "#{pane_id} #{pane_pid}")).toBe(before);
+    expect(town.panes("#{pane_id} #{pane_pid}")).toBe(before);
   });
 
   test("S0-11 S0-20: one view shows two instruments, and each feed only its own", async () => {

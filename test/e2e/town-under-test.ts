@@ -114,6 +114,11 @@ export class TownUnderTest {
     });
   }
 
+  /** A line for each pane, without the copies in the coordinator's own session, through which it hears them. */
+  panes(format: string): string {
+    return this.tmux("list-panes", "-a", "-f", "#{?#{m:_bosun*,#{session_name}},,1}", "-F", format);
+  }
+
   /** Session names tmux has, without the coordinator's own control session. */
   sessions(): string[] {
     return this.tmux("list-sessions", "-F", "#{session_name}")

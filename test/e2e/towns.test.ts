@@ -63,13 +63,13 @@ test("S1-13 S1-18 S1-19 S1-56 S1-57 S1-58 S1-59: gt11 and gt12 side by side on o
   expect((await run(gt11, "gt11", "up")).code).toBe(0);
   expect(gt11.sessions()).toEqual(GT11);
   const before = gt11
-    .tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}")
+    .panes("#{session_name} #{pane_pid}")
     .split("\n")
     .filter((line) => line.startsWith("gt-"));
   const gt12 = gastown("gt12", gt11);
   expect((await run(gt12, "gt12", "up")).code).toBe(0);
   expect(gt11.sessions()).toEqual([...GT11, ...GT12].sort());
-  const after = gt11.tmux("list-panes", "-a", "-F", "#{session_name} #{pane_pid}").split("\n");
+  const after = gt11.panes("#{session_name} #{pane_pid}").split("\n");
   expect(after).toEqual(expect.arrayContaining(before));
   expect((await json(gt12, "gt12", "status")).town).toBe("gt12");
   await run(gt12, "gt12", "down");

@@ -162,3 +162,11 @@ export function wordsOf(invocation: Invocation, flag: string): string[] {
       .filter((word) => word !== ""),
   );
 }
+
+/** All of standard input, where `-` stands for a text. */
+export async function stdinText(): Promise<string> {
+  let text = "";
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) text += chunk;
+  return text;
+}

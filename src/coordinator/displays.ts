@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { OutputOf } from "../protocol/operation.ts";
-import { agentAt, agentsOf, type PlanSession, paneAt } from "../protocol/plan.ts";
+import { agentAt, agentsOf, nameOf, type PlanSession, paneAt } from "../protocol/plan.ts";
 import {
   type ActivityState,
   type RosterEntry,
@@ -15,6 +15,7 @@ import {
 import { displayWidth } from "../protocol/width.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import type { Hearing } from "./hearing.ts";
+import { meant } from "./look.ts";
 import { declaredPanes } from "./plan/diff.ts";
 import { ActivityTrack, fittingRules, type Judged, judge } from "./screens/activity.ts";
 import { linesOf } from "./screens/lines.ts";
@@ -80,7 +81,8 @@ export class Displays {
   readonly #town: Town;
   readonly #hearing: Hearing;
   readonly #load: LoadScreen;
-  readonly #profiles: ReadonlyMap<string, Profile>;
+  readonly #readProfiles: () => ReadonlyMap<string, Profile>;
+  #read: ReadonlyMap<string, Profile> | null = null;
   readonly #displays = new Map<PaneId, Display | null>();
   /** By person and session: the place in the buffer up to which they have seen it. */
   readonly #seen = new Map<string, Map<string, number>>();
@@ -95,12 +97,12 @@ export class Displays {
     town: Town,
     hearing: Hearing,
     load: LoadScreen,
-    profiles: ReadonlyMap<string, Profile>,
+    readProfiles: () => ReadonlyMap<string, Profile>,
   ) {
     this.#town = town;
     this.#hearing = hearing;
     this.#load = load;
-    this.#profiles = profiles;
+    this.#readProfiles = readProfiles;
     town.on("world", (world) => this.#match(world));
     town.on("plan", () => this.#told());
     this.#every = setInterval(() => {
@@ -119,6 +121,12 @@ export class Displays {
       return { session: found.id, name: nameOf(found), tmux: found.name };
     });
     dispatch.handle(sessionExplain, (input) => this.#explain(input));
+  }
+
+  /** Read when the first session is shown: a start does without. */
+  get #profiles(): ReadonlyMap<string, Profile> {
+    this.#read ??= this.#readProfiles();
+    return this.#read;
   }
 
   close(): void {
@@ -313,10 +321,7 @@ export class Displays {
     pane: string | undefined,
     actor: Actor,
   ): Promise<{ session: PlanSession; display: Display }> {
-    const active = text === undefined ? activeOf(this.#town.ledger.views, actor.id)?.session : undefined;
-    const session =
-      this.#town.plan?.sessions.find((each) => each.id === active) ??
-      this.#town.declared(text ?? "your active session");
+    const session = meant(this.#town, text, actor);
     await this.#ready(session.id);
     const found = this.#of(session.id).find(
       (each) =>
@@ -601,10 +606,6 @@ function upTo(lines: readonly string[], { x, y }: { x: number; y: number }): str
 
 function seenKey(display: Display): string {
   return `${display.session} ${display.pane}`;
-}
-
-function nameOf(session: PlanSession): string {
-  return session.label ?? session.name;
 }
 
 function pictureOf({ screen }: Display) {

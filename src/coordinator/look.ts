@@ -2,6 +2,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { PlanSession } from "../protocol/plan.ts";
 import { sessionAttach, sessionLogs } from "../protocol/session.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
+import { activeOf } from "./sessions/projection.ts";
 import type { PaneId, TmuxPane, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -67,6 +68,19 @@ function mayAttach(declared: PlanSession, actor: Actor, readOnly: boolean, force
       fix: `bosun attach ${declared.name} -r   to watch, bosun ask AGENT TEXT to talk, --force to attach all the same`,
     });
   }
+}
+
+/** The session somebody names, or the one they look at. Throws UNKNOWN_SESSION. */
+export function meant(town: Town, text: string | undefined, actor: Actor): PlanSession {
+  if (text !== undefined) return town.declared(text);
+  const active = activeOf(town.ledger.views, actor.id)?.session;
+  const found = town.plan?.sessions.find((each) => each.id === active);
+  if (found) return found;
+  throw new BosunError({
+    code: "UNKNOWN_SESSION",
+    what: "no session is your active one",
+    fix: "bosun switch NAME, or name the session",
+  });
 }
 
 export async function running(town: Town, text: string): Promise<TmuxSession> {

@@ -2,7 +2,7 @@ import { BosunError } from "../protocol/error.ts";
 import { timedId } from "../protocol/id.ts";
 import { sessionNudge, sessionQueue } from "../protocol/opened.ts";
 import type { InputOf } from "../protocol/operation.ts";
-import { agentsOf, type PlanSession } from "../protocol/plan.ts";
+import { agentsOf, nameOf, type PlanSession } from "../protocol/plan.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import type { Display, Displays } from "./displays.ts";
 import { type Composed, composed, isSameText } from "./screens/composer.ts";
@@ -222,15 +222,15 @@ function mayNudge(session: PlanSession, text: string | undefined, actor: Actor):
       code: "REFUSED",
       what: `${actor.id} may not type into a session`,
       why: "what agents write to each other is mail: it says who it is from, and nobody takes it for a person's wish",
-      fix: `bosun send ${session.label ?? session.name} SUBJECT BODY --wake`,
+      fix: `bosun send ${nameOf(session)} SUBJECT BODY --wake`,
     });
   }
   if (!session.protect) return;
   throw new BosunError({
     code: "REFUSED",
-    what: `${session.label ?? session.name} is protected`,
+    what: `${nameOf(session)} is protected`,
     why: "nothing is typed there but by a person who says so",
-    fix: `bosun type ${session.label ?? session.name} TEXT --force`,
+    fix: `bosun type ${nameOf(session)} TEXT --force`,
   });
 }
 
@@ -241,7 +241,7 @@ function isOurs(now: Composed, text: string): boolean {
 function held(session: PlanSession, why: string): BosunError {
   return new BosunError({
     code: "REFUSED",
-    what: `nothing was typed into ${session.label ?? session.name}`,
+    what: `nothing was typed into ${nameOf(session)}`,
     why,
     fix: "without --now it waits, and is typed when that is over",
   });

@@ -3,14 +3,14 @@ import { isAbsolute, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, SessionOpened } from "../protocol/event.ts";
 import { timedId } from "../protocol/id.ts";
-import { SESSION_LABEL, SESSION_LABEL_RULE } from "../protocol/labels.ts";
+import { MAX_OPENED, SESSION_LABEL, SESSION_LABEL_RULE } from "../protocol/labels.ts";
 import { sessionClose, sessionOpen, sessionRename, sessionSwitch, sessionType } from "../protocol/opened.ts";
 import type { InputOf } from "../protocol/operation.ts";
-import type { PlanSession } from "../protocol/plan.ts";
+import { nameOf, type PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import { harnessOf } from "./harness/launch.ts";
-import { chosen, running } from "./look.ts";
+import { chosen, meant, running } from "./look.ts";
 import { activeOf, openedRows, sessionNumbers } from "./sessions/projection.ts";
 import { signal, statOf, treeOf } from "./tmux/process-tree.ts";
 import type { Town } from "./town.ts";
@@ -106,7 +106,7 @@ export class Opening {
 
   #checkRoom(): void {
     const { plan, ledger } = this.#town;
-    const most = plan?.limits.sessions ?? 10;
+    const most = plan?.limits.sessions ?? MAX_OPENED;
     const open = openedRows(ledger.views).length;
     if (open < most) return;
     throw new BosunError({
@@ -215,7 +215,7 @@ export class Opening {
 
   async #type(input: InputOf<typeof sessionType>, actor: Actor) {
     const town = this.#town;
-    const declared = this.#named(input.session, actor);
+    const declared = meant(town, input.session, actor);
     if ((input.line === undefined) === (input.keys === undefined)) {
       throw new BosunError({ code: "USAGE", what: "either a line or keys", fix: "give one of the two" });
     }
@@ -230,37 +230,13 @@ export class Opening {
     const session = await running(town, declared.id);
     const pane = chosen(session, input.pane)[0]!;
     const bytes = Buffer.from(input.line ?? input.keys!, input.line === undefined ? "base64" : "utf8");
-    try {
-      if (input.line === undefined) await town.tmux.typeKeys(pane.id, bytes);
-      else await town.tmux.typeText(pane.id, input.line, { enter: true });
-    } catch (error) {
-      if (error instanceof BosunError) throw error;
-      // tmux refused: between the look and the keys the pane has gone.
-      const why = error instanceof Error ? error.message : String(error);
-      throw new BosunError({
-        code: "UNKNOWN_SESSION",
-        what: `${nameOf(declared)} has just ended`,
-        why,
-        fix: "bosun ls",
-      });
-    }
+    if (input.line === undefined) await town.tmux.typeKeys(pane.id, bytes);
+    else await town.tmux.typeText(pane.id, input.line, { enter: true });
     return { session: declared.id, pane: pane.id, bytes: bytes.length };
   }
 
-  #named(text: string | undefined, actor: Actor): PlanSession {
-    if (text !== undefined) return this.#town.declared(text);
-    const active = activeOf(this.#town.ledger.views, actor.id)?.session;
-    const found = this.#town.plan?.sessions.find((each) => each.id === active);
-    if (found) return found;
-    throw new BosunError({
-      code: "UNKNOWN_SESSION",
-      what: "no session is your active one",
-      fix: "bosun switch NAME, or name the session",
-    });
-  }
-
   #opened(text: string | undefined, actor: Actor): PlanSession {
-    const found = this.#named(text, actor);
+    const found = meant(this.#town, text, actor);
     if (found.label !== undefined) return found;
     throw new BosunError({
       code: "REFUSED",
@@ -277,10 +253,6 @@ export class Opening {
   #write(actor: Actor, events: Event[]) {
     return this.#town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
   }
-}
-
-function nameOf(session: PlanSession): string {
-  return session.label ?? session.name;
 }
 
 function entryOf(

@@ -152,7 +152,7 @@ async function main(): Promise<void> {
     town,
     hearing,
     async () => (await import("../coordinator/screens/screen.ts")).Screen,
-    readProfiles([join(here, "../profiles")]),
+    () => readProfiles([join(here, "../profiles")]),
   );
   const registry = new Registry(town);
   town.registry = registry;

@@ -135,6 +135,11 @@ export interface PlanUser {
   view: string | null;
 }
 
+/** What people call it. */
+export function nameOf(session: PlanSession): string {
+  return session.label ?? session.name;
+}
+
 /** An agent of the plan and its place: `slot` is `<window index>.<pane index>`, the mark its pane carries in tmux. */
 export interface PlacedAgent {
   agent: PlanAgent;

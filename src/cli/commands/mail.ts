@@ -3,7 +3,7 @@ import type { OperationInput } from "../../client/operations.gen.ts";
 import { BosunError } from "../../protocol/error.ts";
 import type { InboxMessage, MessageType, Outcome, Priority } from "../../protocol/message.ts";
 import { sanitise } from "../../protocol/text.ts";
-import { durationOf, numberOf, usage, wordsOf } from "../arguments.ts";
+import { durationOf, numberOf, stdinText, usage, wordsOf } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 import { follow } from "../follow.ts";
 import { sinceText } from "../time.ts";
@@ -180,13 +180,6 @@ const reply: Command = {
     return 0;
   },
 };
-
-async function stdinText(): Promise<string> {
-  let text = "";
-  process.stdin.setEncoding("utf8");
-  for await (const chunk of process.stdin) text += chunk;
-  return text;
-}
 
 const inbox: Command = {
   name: "inbox",

@@ -1,7 +1,7 @@
 import { BosunError } from "../../protocol/error.ts";
 import type { MemoryEntry } from "../../protocol/memory.ts";
 import { sanitise } from "../../protocol/text.ts";
-import { durationOf, numberOf, usage, wordsOf } from "../arguments.ts";
+import { durationOf, numberOf, stdinText, usage, wordsOf } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
 import { follow } from "../follow.ts";
 import { sinceText } from "../time.ts";
@@ -95,13 +95,6 @@ const set: Command = {
     return 0;
   },
 };
-
-async function stdinText(): Promise<string> {
-  let text = "";
-  process.stdin.setEncoding("utf8");
-  for await (const chunk of process.stdin) text += chunk;
-  return text;
-}
 
 const get: Command = {
   name: "memory get",

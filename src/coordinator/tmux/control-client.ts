@@ -16,8 +16,20 @@ interface Waiting {
   timer: NodeJS.Timeout;
 }
 
-/** What tmux said no to; the connection is fine. */
-export class TmuxRefusal extends Error {}
+/** What tmux said no to; the connection is fine. Between a look and a command what it is about may have ended. */
+export class TmuxRefusal extends BosunError {
+  constructor(said: string) {
+    super(
+      /can't find (session|window|pane)|no current (target|session)/.test(said)
+        ? { code: "UNKNOWN_SESSION", what: "it has just ended", why: said, fix: "bosun ls shows what runs" }
+        : { code: "FAILED", what: "tmux refused", why: said },
+    );
+    this.said = said;
+  }
+
+  /** tmux's own words. */
+  readonly said: string;
+}
 
 /** One tmux client in control mode. Lists of commands go out at once and are answered in order. */
 export class ControlClient {

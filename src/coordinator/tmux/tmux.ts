@@ -65,6 +65,12 @@ export function openTmux(options: TmuxOptions): Tmux {
   return new Driver(options);
 }
 
+interface Server {
+  id: string;
+  pid: number;
+  version: string;
+}
+
 class Driver implements Tmux {
   readonly socketFlags: readonly string[];
   readonly #town: string;
@@ -75,15 +81,15 @@ class Driver implements Tmux {
   readonly #listeners = new Set<(notice: TmuxNotice) => void>();
   readonly #pulse = new Map<number, string>();
   #client: ControlClient | null = null;
-  #connecting: Promise<boolean> | null = null;
-  #server: { id: string; pid: number; version: string } | null = null;
+  #connecting: Promise<Server | null> | null = null;
+  #server: Server | null = null;
   #failures: number[] = [];
   #restUntilMs = 0;
   #heard = new Set<WindowId>();
   #pulseTimer: NodeJS.Timeout | null = null;
   #exitEmptyWas: string | null = null;
   #buffers = 0;
-  #closed = false;
+  #leaving: Promise<void> | null = null;
   /** We left the server on purpose: looking at it must not bring our control session back. */
   #released = false;
   roundTrips = 0;
@@ -110,11 +116,12 @@ class Driver implements Tmux {
   }
 
   async observe(): Promise<World | null> {
-    if (!(await this.#reach(false))) return null;
-    let world = worldOf(await this.#ask(listing(this.#control)), this.#server!, this.#control);
+    const server = await this.#reach(false);
+    if (!server) return null;
+    let world = worldOf(await this.#ask(listing(this.#control)), server, this.#control);
     for (let looks = 0; looks < REAP_LOOKS && this.#unreaped(world); looks++) {
       await new Promise((resolve) => setTimeout(resolve, REAP_LOOK_MS));
-      world = worldOf(await this.#ask(listing(this.#control)), this.#server!, this.#control);
+      world = worldOf(await this.#ask(listing(this.#control)), server, this.#control);
     }
     this.#takePulseOf(world);
     await this.#dropOrphans(world);
@@ -328,47 +335,61 @@ class Driver implements Tmux {
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#leaving ??= this.#leave().finally(() => {
+      this.#leaving = null;
+    });
+    await this.#leaving;
+  }
+
+  /** From the first moment on nobody else's command goes by the client: it would be answered by a session that is going. */
+  async #leave(): Promise<void> {
+    await this.#connecting?.catch(() => null);
+    const client = this.#client;
+    const heard = [...this.#heard];
+    const exitEmpty = this.#exitEmptyWas ?? "on";
+    this.#released = true;
     this.#stopPulse();
-    if (this.#client) {
-      for (const window of this.#heard) await this.#tolerant([["unlink-window", "-t", `=${this.#control}:${window}`]]);
-      this.#heard.clear();
-      await this.#tolerant([["set-option", "-s", "exit-empty", this.#exitEmptyWas ?? "on"]]);
-      // The answer to this one never comes: it ends the session the client is attached to.
-      void this.#tolerant([["kill-session", "-t", `=${this.#control}`]]);
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      this.#client?.end();
-    }
     this.#client = null;
     this.#server = null;
     this.#exitEmptyWas = null;
-    this.#closed = false;
-    this.#released = true;
+    this.#heard.clear();
+    if (!client) return;
+    const last: Command[][] = [
+      ...heard.map((window): Command[] => [["unlink-window", "-t", `=${this.#control}:${window}`]]),
+      [["set-option", "-s", "exit-empty", exitEmpty]],
+    ];
+    for (const commands of last) await unlessRefused(client.run(commands));
+    // The answer to this one never comes: it ends the session the client is attached to.
+    void unlessRefused(client.run([["kill-session", "-t", `=${this.#control}`]]));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    client.end();
   }
 
-  /** True when commands can be sent. False: no server runs (and none was to be started). */
-  #reach(start: boolean): Promise<boolean> {
-    if (this.#client) return Promise.resolve(true);
+  /** The server that commands go to now. Null: none runs (and none was to be started). */
+  #reach(start: boolean, again = start): Promise<Server | null> {
+    if (this.#client && this.#server) return Promise.resolve(this.#server);
     if (!start && (this.#released || performance.now() < this.#restUntilMs)) return this.#reachByFork();
-    this.#connecting ??= this.#connect(start).finally(() => {
-      this.#connecting = null;
-    });
-    const first = this.#connecting;
-    return first.then((reached) => (reached || !start ? reached : this.#client ? true : this.#connect(true)));
+    this.#connecting ??= (this.#leaving ?? Promise.resolve())
+      .then(() => this.#connect(start))
+      .finally(() => {
+        this.#connecting = null;
+      });
+    // One that was to start none has found none: now one is started.
+    return this.#connecting.then((server) => server ?? (again ? this.#reach(start, false) : null));
   }
 
   /** Without a client of ours on the server: it is asked once, by a process of its own. */
-  async #reachByFork(): Promise<boolean> {
+  async #reachByFork(): Promise<Server | null> {
     const text = await this.#fork([["display-message", "-p", IDENTITY]]);
     this.#server = text === null ? null : serverOf(text);
-    return this.#server !== null;
+    return this.#server;
   }
 
-  async #connect(start: boolean): Promise<boolean> {
+  async #connect(start: boolean): Promise<Server | null> {
     const sizes = start ? await this.#startServer() : await this.#fork([["show-options", "-gwv", "window-size"]]);
     if (sizes === null) {
       this.#server = null;
-      return false;
+      return null;
     }
     if (sizes.trim().split("\n").includes("manual")) {
       throw new BosunError({
@@ -378,8 +399,7 @@ class Driver implements Tmux {
         fix: "tmux set-option -gw window-size latest, and take the line out of ~/.tmux.conf; or give the town a server of its own: tmux: { socket: town }",
       });
     }
-    await this.#attach();
-    return true;
+    return this.#attach();
   }
 
   /** Also says what `exit-empty` was, so that it can be put back. */
@@ -393,7 +413,7 @@ class Driver implements Tmux {
     ]);
   }
 
-  async #attach(): Promise<void> {
+  async #attach(): Promise<Server> {
     const argv = [
       "-u",
       ...this.socketFlags,
@@ -419,13 +439,15 @@ class Driver implements Tmux {
     });
     await client.ready();
     this.#client = client;
+    let server: Server;
     try {
       const [lines] = await this.#ask([
         ["display-message", "-p", IDENTITY],
         ["set-option", "-s", "exit-empty", "off"],
         ["set-option", "-t", `=${this.#control}:`, "@bosun-control", this.#town],
       ]);
-      this.#server = serverOf(lines![0]!);
+      server = serverOf(lines![0]!);
+      this.#server = server;
     } catch (error) {
       client.end();
       throw error;
@@ -434,8 +456,9 @@ class Driver implements Tmux {
     this.#released = false;
     this.#heard.clear();
     this.#startPulse();
-    this.#log("connected to tmux", { server: this.#server.id, version: this.#server.version });
-    this.#emit({ kind: "connection", state: "connected", because: `tmux ${this.#server.version}` });
+    this.#log("connected to tmux", { server: server.id, version: server.version });
+    this.#emit({ kind: "connection", state: "connected", because: `tmux ${server.version}` });
+    return server;
   }
 
   /**
@@ -456,7 +479,6 @@ class Driver implements Tmux {
     if (this.#client !== client) return;
     this.#client = null;
     this.#stopPulse();
-    if (this.#closed) return;
     const nowMs = performance.now();
     this.#failures = [...this.#failures.filter((at) => nowMs - at < BREAKER.withinMs), nowMs];
     if (this.#failures.length >= BREAKER.failures) {
@@ -471,7 +493,7 @@ class Driver implements Tmux {
   }
 
   async #again(): Promise<void> {
-    if (this.#closed || this.#client) return;
+    if (this.#released || this.#client) return;
     try {
       if (!(await this.#reach(false)))
         this.#emit({ kind: "connection", state: "server-gone", because: "no tmux server runs" });
@@ -507,11 +529,11 @@ class Driver implements Tmux {
       return { name: birth.name, id: id as SessionId, pane: pane as PaneId };
     } catch (error) {
       if (!(error instanceof TmuxRefusal)) throw error;
-      if (/duplicate session/.test(error.message))
+      if (/duplicate session/.test(error.said))
         return { name: birth.name, error: `a session called ${birth.name} exists` };
       // Half a session is none: what this list made is taken back, and only that (a foreign one of this name has no such mark).
       await this.#takeBack(birth);
-      return { name: birth.name, error: error.message };
+      return { name: birth.name, error: error.said };
     }
   }
 
@@ -625,13 +647,8 @@ class Driver implements Tmux {
   }
 
   /** For what may have gone meanwhile: then there is nothing to do. */
-  async #tolerant(commands: readonly Command[]): Promise<void> {
-    try {
-      await this.#send(commands);
-    } catch (error) {
-      if (!(error instanceof TmuxRefusal) && !(error instanceof BosunError && error.code === "UNREACHABLE"))
-        throw error;
-    }
+  #tolerant(commands: readonly Command[]): Promise<void> {
+    return unlessRefused(this.#send(commands));
   }
 
   #fork(commands: readonly Command[], input?: Buffer): Promise<string | null> {
@@ -640,6 +657,14 @@ class Driver implements Tmux {
 
   #emit(notice: TmuxNotice): void {
     for (const listener of this.#listeners) listener(notice);
+  }
+}
+
+async function unlessRefused(answer: Promise<unknown>): Promise<void> {
+  try {
+    await answer;
+  } catch (error) {
+    if (!(error instanceof TmuxRefusal) && !(error instanceof BosunError && error.code === "UNREACHABLE")) throw error;
   }
 }
 
@@ -653,7 +678,7 @@ function said(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function serverOf(text: string): { id: string; pid: number; version: string } {
+function serverOf(text: string): Server {
   const [pid, started, version] = text.trim().split(" ");
   return { id: `${pid}:${started}`, pid: Number(pid), version: version! };
 }

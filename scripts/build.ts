@@ -19,6 +19,8 @@ const shared = {
 await build({
   ...shared,
   banner: { js: "#!/usr/bin/env node" },
+  // jsonc-parser is an ES module only by this field.
+  mainFields: ["module", "main"],
   entryPoints: { bosun: "src/main/bosun.ts", cli: "src/main/cli.ts" },
   external: ["./cli.js"],
   minify: true,

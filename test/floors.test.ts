@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "coordinator/rooms": ["protocol", "coordinator/log"],
   "coordinator/search": ["protocol", "coordinator/log"],
   "coordinator/harness": ["protocol"],
-  "coordinator/screens": ["protocol"],
+  "coordinator/screens": ["protocol", "coordinator/tmux"],
   coordinator: [
     "protocol",
     "coordinator/log",

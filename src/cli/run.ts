@@ -11,6 +11,7 @@ import { AGENT_COMMANDS } from "./commands/agent.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { CONSOLE_COMMANDS } from "./commands/console.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
+import { HOOK_COMMANDS } from "./commands/hooks.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
 import { MAIL_COMMANDS } from "./commands/mail.ts";
@@ -43,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   ...MOVING_COMMANDS,
   ...BENCH_COMMANDS,
   ...MCP_COMMANDS,
+  ...HOOK_COMMANDS,
   ...SHELL_COMMANDS,
 ];
 

@@ -40,6 +40,7 @@ interface Operations {
   "session.rename": typeof opened.sessionRename;
   "session.switch": typeof opened.sessionSwitch;
   "session.type": typeof opened.sessionType;
+  "agent.hook": typeof screen.agentHook;
   "screen.history": typeof screen.screenHistory;
   "screen.show": typeof screen.screenShow;
   "screen.watch": typeof screen.screenWatch;

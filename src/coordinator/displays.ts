@@ -1,30 +1,19 @@
 import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
-import type { OutputOf } from "../protocol/operation.ts";
-import { agentAt, agentsOf, nameOf, type PlanSession, paneAt } from "../protocol/plan.ts";
-import {
-  type ActivityState,
-  type RosterEntry,
-  screenHistory,
-  screenShow,
-  screenWatch,
-  sessionExplain,
-  sessionFind,
-  sessionRoster,
-} from "../protocol/screen.ts";
+import { agentAt, nameOf, type PlanSession, paneAt } from "../protocol/plan.ts";
+import { screenHistory, screenShow, screenWatch } from "../protocol/screen.ts";
 import { displayWidth } from "../protocol/width.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import type { Hearing } from "./hearing.ts";
 import { meant } from "./look.ts";
 import { declaredPanes } from "./plan/diff.ts";
-import { ActivityTrack, fittingRules, type Judged, judge } from "./screens/activity.ts";
+import { ActivityTrack, type Judged, judge, weigh } from "./screens/activity.ts";
 import { linesOf } from "./screens/lines.ts";
 import { BUFFER_BYTES, OutputBuffer } from "./screens/output-buffer.ts";
+import { OwnFiles, type OwnSign } from "./screens/own-sign.ts";
 import { GENERIC, type Profile, profileFor } from "./screens/profile.ts";
 import { Recording } from "./screens/recording.ts";
 import type { Screen } from "./screens/screen.ts";
-import { activeOf, openedRows } from "./sessions/projection.ts";
-import { statuses } from "./status.ts";
 import type { PaneId, Picture, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -37,8 +26,8 @@ const JUDGE_AFTER_MS = 150;
 /** Silence turns "it writes" into something else: all are judged again this often. */
 const JUDGE_EVERY_MS = 1_000;
 
-/** The roster goes out this often at most. */
-const ROSTER_EVERY_MS = 200;
+/** The files in which programs keep their state are looked at this often. */
+const FILES_EVERY_MS = 200;
 
 /** A session that runs has its picture within this. */
 const READY_WITHIN_MS = 3_000;
@@ -54,11 +43,19 @@ export interface Display {
   session: string;
   pane: PaneId;
   slot: string;
+  pid: number;
   screen: Screen;
   buffer: OutputBuffer;
   recording: Recording;
   profiles: Profile[];
   track: ActivityTrack;
+  /** What its screen says, and since when. */
+  shown: (Judged & { sinceMs: number }) | null;
+  /** What the program says of itself: in its files, and by its last hook. */
+  files: OwnFiles;
+  filed: OwnSign | null;
+  hook: OwnSign | null;
+  /** Which of the two is believed. */
   judged: Judged | null;
   /** When it had last written as it was judged. */
   judgedWrite: number | null;
@@ -87,7 +84,8 @@ export class Displays {
   /** By person and session: the place in the buffer up to which they have seen it. */
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #followers = new Set<() => void>();
-  #every: NodeJS.Timeout;
+  readonly #every: NodeJS.Timeout;
+  readonly #files: NodeJS.Timeout;
   #pictures: Promise<Map<PaneId, Picture>> | null = null;
   #pictured: PaneId[] = [];
   #closed = false;
@@ -112,19 +110,23 @@ export class Displays {
           this.#judge(display);
     }, JUDGE_EVERY_MS);
     this.#every.unref();
+    this.#files = setInterval(() => {
+      for (const display of this.#displays.values()) {
+        if (!display || display.exit !== null) continue;
+        const filed = display.files.read(this.#town.now());
+        if (filed === display.filed) continue;
+        display.filed = filed;
+        this.#judge(display);
+      }
+    }, FILES_EVERY_MS);
+    this.#files.unref();
     dispatch.handle(screenShow, (input, { actor }) => this.#show(input, actor));
     dispatch.handle(screenWatch, (input, { actor, stream }) => this.#watch(input, actor, stream));
     dispatch.handle(screenHistory, (input, { actor }) => this.#history(input, actor));
-    dispatch.handle(sessionRoster, (input, { actor, stream }) => this.#roster(input, actor, stream));
-    dispatch.handle(sessionFind, (input) => {
-      const found = town.declared(input.session);
-      return { session: found.id, name: nameOf(found), tmux: found.name };
-    });
-    dispatch.handle(sessionExplain, (input) => this.#explain(input));
   }
 
   /** Read when the first session is shown: a start does without. */
-  get #profiles(): ReadonlyMap<string, Profile> {
+  get profiles(): ReadonlyMap<string, Profile> {
     this.#read ??= this.#readProfiles();
     return this.#read;
   }
@@ -132,12 +134,23 @@ export class Displays {
   close(): void {
     this.#closed = true;
     clearInterval(this.#every);
+    clearInterval(this.#files);
     for (const [pane, display] of this.#displays) this.#drop(pane, display);
   }
 
   /** The live pane at that place of a session, or its first. */
   displayOf(session: string, slot: string | null): Display | null {
-    return this.#of(session).find((each) => slot === null || each.slot === slot || each.pane === slot) ?? null;
+    return this.of(session).find((each) => slot === null || each.slot === slot || each.pane === slot) ?? null;
+  }
+
+  at(pane: PaneId): Display | null {
+    return this.#displays.get(pane) ?? null;
+  }
+
+  /** What the program in a pane has just said of itself by a hook. */
+  heard(display: Display, sign: OwnSign): void {
+    display.hook = sign;
+    this.#judge(display);
   }
 
   /** Calls `listener` when a session does something else than before; gives the function that ends it. */
@@ -165,6 +178,13 @@ export class Displays {
       if (display === undefined) void this.#begin(place.session, place.epoch, place.window, place.pane);
       else if (display) {
         display.screen.resize(place.pane.columns, place.pane.rows);
+        if (place.pane.pid !== display.pid) {
+          // Another process has taken its place: what the one before said is over.
+          display.pid = place.pane.pid;
+          display.files.pid = place.pane.pid;
+          display.filed = null;
+          display.hook = null;
+        }
         const exit = place.pane.dead ? (place.pane.exit ?? "ended") : null;
         if (exit === display.exit) continue;
         display.exit = exit;
@@ -179,19 +199,24 @@ export class Displays {
       const made = new (await this.#load())(pane.columns, pane.rows);
       const agent = paneAt(session, pane.slot)?.agent ?? null;
       const run = paneAt(session, pane.slot)?.run ?? null;
-      const own = profileFor(this.#profiles, { profile: agent?.profile ?? null, type: agent?.type ?? null, run });
-      const generic = this.#profiles.get(GENERIC);
+      const own = profileFor(this.profiles, { profile: agent?.profile ?? null, type: agent?.type ?? null, run });
+      const generic = this.profiles.get(GENERIC);
       const slot = pane.slot!;
       const folder = join(this.#town.cradle.stateFolder, "recordings", session.id.replaceAll("/", "_"));
       const display: Display = {
         session: session.id,
         pane: pane.id,
         slot,
+        pid: pane.pid,
         screen: made,
         buffer: new OutputBuffer(),
         recording: new Recording(folder, `${slot}-${epoch}`, pane, session.label ?? session.name),
         profiles: generic && own !== generic ? [own, generic] : [own],
         track: new ActivityTrack(this.#town.now()),
+        shown: null,
+        files: new OwnFiles(own, pane.pid),
+        filed: null,
+        hook: null,
         judged: null,
         judgedWrite: null,
         wroteAtMs: null,
@@ -299,13 +324,18 @@ export class Displays {
   #judge(display: Display): void {
     const nowMs = this.#town.now();
     display.judgedWrite = display.wroteAtMs;
-    display.judged = judge(display.profiles, {
+    const shown = judge(display.profiles, {
       text: display.screen.text(),
       signals: display.screen.signals,
       wroteAtMs: display.wroteAtMs,
       exit: display.exit,
       nowMs,
     });
+    const same = display.shown?.state === shown.state && display.shown.rule === shown.rule;
+    display.shown = { ...shown, sinceMs: same ? display.shown!.sinceMs : nowMs };
+    const { filed, hook } = display;
+    const own = filed?.source === "state-file" || (filed?.atMs ?? 0) > (hook?.atMs ?? 0) ? filed : hook;
+    display.judged = weigh(display.profiles[0]!.profile, own, display.shown);
     const changed = display.track.look(display.judged, nowMs, display.watchers.size > 0);
     if (display.track.doubtful) this.#judgeSoon(display);
     if (changed) this.#told();
@@ -316,14 +346,14 @@ export class Displays {
   }
 
   /** The pane somebody means: of the session, the first unless named. Throws UNKNOWN_SESSION for one that does not run. */
-  async #find(
+  async find(
     text: string | undefined,
     pane: string | undefined,
     actor: Actor,
   ): Promise<{ session: PlanSession; display: Display }> {
     const session = meant(this.#town, text, actor);
     await this.#ready(session.id);
-    const found = this.#of(session.id).find(
+    const found = this.of(session.id).find(
       (each) =>
         pane === undefined ||
         pane === each.pane ||
@@ -346,11 +376,12 @@ export class Displays {
       const found = this.#town.world?.sessions.find((each) => each.marks?.id === session);
       return found !== undefined && found.marks!.town === this.#town.name.name;
     };
-    for (let waitedMs = 0; waitedMs < READY_WITHIN_MS && runs() && this.#of(session).length === 0; waitedMs += 20)
+    for (let waitedMs = 0; waitedMs < READY_WITHIN_MS && runs() && this.of(session).length === 0; waitedMs += 20)
       await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
-  #of(session: string): Display[] {
+  /** The live panes of a session, in their order. */
+  of(session: string): Display[] {
     return [...this.#displays.values()]
       .filter((each): each is Display => each?.session === session)
       .toSorted((a, b) => a.slot.localeCompare(b.slot, "en", { numeric: true }));
@@ -360,7 +391,7 @@ export class Displays {
     input: { session?: string | undefined; pane?: string | undefined; colour?: boolean | undefined },
     actor: Actor,
   ) {
-    const { session, display } = await this.#find(input.session, input.pane, actor);
+    const { session, display } = await this.find(input.session, input.pane, actor);
     return {
       session: session.id,
       name: nameOf(session),
@@ -374,7 +405,7 @@ export class Displays {
   }
 
   async #watch(input: { session: string; pane?: string | undefined }, actor: Actor, stream: Stream) {
-    const { session, display } = await this.#find(input.session, input.pane, actor);
+    const { session, display } = await this.find(input.session, input.pane, actor);
     let shown = display.screen.painted();
     let before = JSON.stringify(pictureOf(display));
     let timer: NodeJS.Timeout | null = null;
@@ -428,7 +459,7 @@ export class Displays {
     },
     actor: Actor,
   ) {
-    const { session, display } = await this.#find(input.session, input.pane, actor);
+    const { session, display } = await this.find(input.session, input.pane, actor);
     const from = input.missed ? this.#seenBy(display, actor) : 0;
     const { bytes } = display.buffer.since(from);
     const lines = linesOf(bytes);
@@ -448,136 +479,9 @@ export class Displays {
     };
   }
 
-  #roster(
-    input: { follow?: boolean | undefined; waiting?: boolean | undefined; all?: boolean | undefined },
-    actor: Actor,
-    stream: Stream,
-  ) {
-    const entries = (): RosterEntry[] => {
-      const all = this.#entries(actor);
-      return input.waiting ? all.filter((entry) => entry.activity.state === "waiting") : all;
-    };
-    const sessions = entries();
-    if (input.follow) {
-      let timer: NodeJS.Timeout | null = null;
-      let before = JSON.stringify(sessions.map(comparable));
-      const tell = (): void => {
-        timer = null;
-        const now = entries();
-        const text = JSON.stringify(now.map(comparable));
-        if (text === before) return;
-        before = text;
-        stream.push(JSON.stringify({ sessions: now }));
-      };
-      const follower = (): void => {
-        timer ??= setTimeout(tell, ROSTER_EVERY_MS);
-      };
-      this.#followers.add(follower);
-      // How much is unseen grows without anybody telling.
-      const every = setInterval(follower, JUDGE_EVERY_MS);
-      stream.onClose(() => {
-        this.#followers.delete(follower);
-        clearInterval(every);
-        if (timer) clearTimeout(timer);
-      });
-    }
-    const rows = openedRows(this.#town.ledger.views, true);
-    return {
-      sessions,
-      closed: input.all
-        ? rows.flatMap((row) =>
-            row.closedAtMs === null
-              ? []
-              : [
-                  {
-                    session: row.session,
-                    name: row.label,
-                    closed: new Date(row.closedAtMs).toISOString(),
-                    because: row.closedBecause ?? "",
-                  },
-                ],
-          )
-        : [],
-      damaged: rows.flatMap((row) =>
-        row.closedAtMs === null &&
-        (row.damaged !== null || !this.#town.plan?.sessions.some((each) => each.id === row.session))
-          ? [{ session: row.session, name: row.label, why: row.damaged ?? "its entry is not valid any more" }]
-          : [],
-      ),
-    };
-  }
-
-  #entries(actor: Actor): RosterEntry[] {
-    const active = activeOf(this.#town.ledger.views, actor.id)?.session;
-    const opened = new Map(openedRows(this.#town.ledger.views).map((row) => [row.session, row]));
-    const declared = new Map((this.#town.plan?.sessions ?? []).map((each) => [each.id, each]));
-    return statuses(this.#town)
-      .filter((status) => declared.get(status.id)?.kind !== "view")
-      .map((status) => {
-        const displays = this.#of(status.id);
-        const first = displays[0];
-        const activities = displays.map((each) => publicActivity(each.track.activity, this.#town.now()));
-        return {
-          session: status.id,
-          name: String(status.label),
-          number: (status.number as number | null) ?? null,
-          kind: status.kind,
-          purpose: opened.get(status.id)?.purpose ?? null,
-          room: status.room,
-          agents: agentsOf([declared.get(status.id)!]).map((placed) => placed.agent.id),
-          state: status.state,
-          activity: loudest(activities) ?? stillOf(status.state, status.since, status.evidence),
-          unseen: displays.reduce((sum, each) => sum + each.buffer.end - this.#seenBy(each, actor), 0),
-          unread: status.unread,
-          bells: displays.reduce((sum, each) => sum + each.screen.signals.bells, 0),
-          title: first?.screen.signals.title ?? "",
-          active: status.id === active,
-          pid: status.pid,
-          buffer: {
-            bytes: displays.reduce((sum, each) => sum + each.buffer.held, 0),
-            dropped: displays.reduce((sum, each) => sum + each.buffer.dropped, 0),
-            limit: BUFFER_BYTES,
-          },
-        };
-      });
-  }
-
-  async #explain(input: {
-    session: string;
-    pane?: string | undefined;
-    capture?: string | undefined;
-    profile?: string | undefined;
-  }): Promise<OutputOf<typeof sessionExplain>> {
-    const person = { id: "" } as Actor;
-    const { session, display } = await this.#find(input.session, input.pane, person);
-    const profiles = input.profile ? [this.#profileNamed(input.profile)] : display.profiles;
-    const text = input.capture === undefined ? display.screen.text() : input.capture.split("\n");
-    const judged =
-      input.capture === undefined
-        ? (display.judged ??
-          judge(profiles, { text, signals: display.screen.signals, wroteAtMs: null, exit: null, nowMs: 0 }))
-        : judge(profiles, { text, signals: { prompt: null }, wroteAtMs: null, exit: null, nowMs: 0 });
-    return {
-      session: session.id,
-      name: nameOf(session),
-      pane: display.pane,
-      profiles: profiles.map((each) => each.profile),
-      activity:
-        input.capture === undefined
-          ? publicActivity(display.track.activity, this.#town.now())
-          : publicActivity({ ...judged, sinceMs: this.#town.now(), atMs: this.#town.now() }, this.#town.now()),
-      fitting: profiles.flatMap((profile) => fittingRules(profile, text)),
-    };
-  }
-
-  #profileNamed(name: string): Profile {
-    const found = this.#profiles.get(name);
-    if (found) return found;
-    throw new BosunError({
-      code: "NOT_FOUND",
-      what: `there is no profile "${name}"`,
-      why: `there are ${[...this.#profiles.keys()].join(", ")}`,
-    });
+  /** Bytes it wrote since somebody last looked. */
+  unseen(display: Display, actor: Actor): number {
+    return display.buffer.end - this.#seenBy(display, actor);
   }
 
   #seenBy(display: Display, actor: Actor): number {
@@ -610,50 +514,4 @@ function seenKey(display: Display): string {
 
 function pictureOf({ screen }: Display) {
   return { columns: screen.columns, rows: screen.rows, cursor: screen.cursor, title: screen.signals.title };
-}
-
-function publicActivity(activity: ActivityTrack["activity"], nowMs: number): ActivityState {
-  const { state, reason, rule, evidence, source, text, sinceMs, atMs } = activity;
-  return {
-    state,
-    since: new Date(sinceMs).toISOString(),
-    evidence,
-    source,
-    age_ms: Math.max(0, nowMs - atMs),
-    reason,
-    text,
-    rule,
-  };
-}
-
-/** What needs a person first, then what moves. */
-const LOUDNESS = ["waiting", "stalled", "dead", "working", "done-unseen", "idle", "unknown"] as const;
-
-function loudest(activities: ActivityState[]): ActivityState | undefined {
-  return activities.toSorted((a, b) => LOUDNESS.indexOf(a.state) - LOUDNESS.indexOf(b.state))[0];
-}
-
-/** Of a session without a pane to look at. */
-function stillOf(state: string, since: string, evidence: string): ActivityState {
-  const dead = state === "exited" || state === "stopped";
-  return {
-    state: dead ? "dead" : "unknown",
-    since,
-    evidence,
-    source: "log",
-    age_ms: 0,
-    reason: null,
-    text: null,
-    rule: null,
-  };
-}
-
-/** What makes a roster worth telling anew; ages alone do not. */
-function comparable({ activity, ...entry }: RosterEntry) {
-  return {
-    ...entry,
-    buffer: null,
-    unseen: entry.unseen > 0,
-    activity: [activity.state, activity.reason, activity.since],
-  };
 }

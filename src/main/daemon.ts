@@ -13,6 +13,7 @@ import { Displays } from "../coordinator/displays.ts";
 import { Figures } from "../coordinator/figures.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
+import { registerHooks } from "../coordinator/hooks.ts";
 import { Leases } from "../coordinator/leasing.ts";
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
@@ -31,6 +32,7 @@ import { agentEpoch, registryProjection } from "../coordinator/registry/projecti
 import { Registry } from "../coordinator/registry.ts";
 import { Memory } from "../coordinator/remember.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
+import { Roster } from "../coordinator/roster.ts";
 import { readProfiles } from "../coordinator/screens/profile.ts";
 import { Search } from "../coordinator/searching.ts";
 import { openBroker } from "../coordinator/server/broker.ts";
@@ -154,12 +156,14 @@ async function main(): Promise<void> {
     async () => (await import("../coordinator/screens/screen.ts")).Screen,
     () => readProfiles([join(here, "../profiles")]),
   );
+  new Roster(dispatch, town, displays);
   const registry = new Registry(town);
   town.registry = registry;
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
+  registerHooks(dispatch, town, displays, mail);
   const figures = new Figures(dispatch, town);
   const closing = [
     registry,

@@ -29,7 +29,7 @@ export const ActivityState = z.looseObject({
   since: z.string(),
   /** What was seen, one line. */
   evidence: z.string(),
-  /** `screen`, `output`, `process`, `osc`, `hook`, `silence`. */
+  /** `state-file`, `hook:EVENT`, `transcript`, `screen`, `osc`, `output`, `silence`, `process`, `log`. */
   source: z.string(),
   age_ms: z.number(),
   /** Why it waits, and the text that says so. */
@@ -172,4 +172,24 @@ export const sessionExplain = defineOperation({
     fitting: z.array(z.strictObject({ name: z.string(), row: z.string() })),
   }),
   errors: ["UNKNOWN_SESSION", "NOT_FOUND"],
+});
+
+export const agentHook = defineOperation({
+  name: "agent.hook",
+  summary: "What an agent's program says of itself, by its hooks",
+  effect: "write",
+  role: "agent",
+  input: z.strictObject({
+    program: z.string().min(1).max(64).describe("claude, codex, gemini, opencode, kiro: whose hooks they are"),
+    payload: z.record(z.string(), z.unknown()).describe("what the hook was given, as it is"),
+    pane: z.string().max(32).optional().describe("tmux id of the pane it runs in (TMUX_PANE)"),
+  }),
+  output: z.looseObject({
+    session: z.string(),
+    /** What it says; null for an event that no rule of its profile knows. */
+    state: Activity.nullable(),
+    /** A line for the program: it has mail it was not told of. */
+    tell: z.string().nullable(),
+  }),
+  errors: ["UNKNOWN_SESSION", "NOT_FOUND", "REFUSED"],
 });

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
@@ -7,8 +8,8 @@ const SLOW_MS = 4_000;
 const ANSWER = "All done here.";
 
 /**
- * A model on loopback that says what its script says, in the wire formats of Anthropic (messages), OpenAI (responses) and
- * Google (generateContent): `slow` in the wish makes it think for a while, `make-a-file` makes it want to run a command, and
+ * A model on loopback that says what its script says, in the wire formats of Anthropic (messages), OpenAI (responses, chat
+ * completions) and Google (generateContent): `slow` in the wish makes it think for a while, `make-a-file` makes it want to run a command, and
  * everything else is answered with one sentence.
  */
 export class ModelServer {
@@ -44,12 +45,13 @@ export class ModelServer {
     );
     const last = JSON.stringify(turns.slice(answeredAt + 1));
     this.asked.push(`${url.split("?")[0]} ${last.slice(-200)}`);
-    const answered = /tool_result|function_call_output|functionResponse/.test(last);
+    const answered = /tool_result|function_call_output|functionResponse|"role":"tool"/.test(last);
     const tool = last.includes("make-a-file") && !answered;
     const say = (): void => {
       if (url.startsWith("/v1/messages/count_tokens")) json(response, { input_tokens: 5 });
       else if (url.startsWith("/v1/messages")) anthropic(response, wish, tool);
       else if (url.includes("/responses")) openai(response, tool);
+      else if (url.endsWith("/chat/completions")) completions(response, wish, tool);
       else if (url.includes("enerateContent")) google(response, url, tool);
       else json(response, {}, request.method === "HEAD" ? 200 : 404);
     };
@@ -72,13 +74,23 @@ function events(response: ServerResponse, list: [string | null, unknown][]): voi
 
 function anthropic(response: ServerResponse, wish: Record<string, unknown>, tool: boolean): void {
   const usage = { input_tokens: 5, output_tokens: 5 };
-  const message = { id: "msg_1", type: "message", role: "assistant", model: wish.model, stop_sequence: null, usage };
+  // A program takes messages of one id for parts of one.
+  const message = {
+    id: `msg_${randomUUID()}`,
+    type: "message",
+    role: "assistant",
+    model: wish.model,
+    stop_sequence: null,
+    usage,
+  };
   const reason = tool ? "tool_use" : "end_turn";
   if (wish.stream !== true) {
     json(response, { ...message, content: [{ type: "text", text: ANSWER }], stop_reason: "end_turn" });
     return;
   }
-  const block = tool ? { type: "tool_use", id: "toolu_1", name: "Bash", input: {} } : { type: "text", text: "" };
+  const block = tool
+    ? { type: "tool_use", id: `toolu_${randomUUID()}`, name: "Bash", input: {} }
+    : { type: "text", text: "" };
   const delta = tool
     ? {
         type: "input_json_delta",
@@ -131,6 +143,32 @@ function openai(response: ServerResponse, tool: boolean): void {
     response,
     list.map((each) => [each.type, each]),
   );
+}
+
+/** What it is offered decides what it asks for: programs call their shell by different names. */
+function completions(response: ServerResponse, wish: Record<string, unknown>, tool: boolean): void {
+  const offered = ((wish.tools ?? []) as { function: { name: string } }[]).map((each) => each.function.name);
+  const shell = offered.find((name) => /bash|shell/.test(name)) ?? offered[0];
+  const asks = tool && shell !== undefined;
+  const base = { id: "chat_1", object: "chat.completion.chunk", created: 1, model: wish.model };
+  const args = JSON.stringify({ command: "touch made-by-agent", description: "Make a file" });
+  const call = { index: 0, id: "call_1", type: "function", function: { name: shell, arguments: args } };
+  const said = asks ? { tool_calls: [call] } : { content: ANSWER };
+  const finish = asks ? "tool_calls" : "stop";
+  const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
+  if (wish.stream !== true) {
+    const message = { role: "assistant", content: null, ...said };
+    const choices = [{ index: 0, message, finish_reason: finish }];
+    json(response, { ...base, object: "chat.completion", choices, usage });
+    return;
+  }
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const chunks = [
+    { ...base, choices: [{ index: 0, delta: { role: "assistant", ...said }, finish_reason: null }] },
+    { ...base, choices: [{ index: 0, delta: {}, finish_reason: finish }] },
+    { ...base, choices: [], usage },
+  ];
+  response.end(`${chunks.map((each) => `data: ${JSON.stringify(each)}\n\n`).join("")}data: [DONE]\n\n`);
 }
 
 function google(response: ServerResponse, url: string, tool: boolean): void {

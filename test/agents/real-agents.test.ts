@@ -63,14 +63,18 @@ async function wish(agent: string, text: string): Promise<void> {
   keys(agent, "Enter");
 }
 
-/** Waits until bosun says so, by a rule of this agent's own profile; keeps the true screen when asked to. */
-async function says(agent: string, rule: string, state: string): Promise<void> {
+/**
+ * Waits until bosun says so, and the agent's own profile knows its screen for that; keeps the true screen when asked to.
+ * `source` is who said it: the program itself, where it does.
+ */
+async function says(agent: string, rule: string, state: string, source = /./): Promise<void> {
   let last = "";
   await until(
     async () => {
-      const { activity } = await town.json("explain", agent);
-      last = `${activity.state} by ${activity.rule}: ${activity.evidence}`;
-      return activity.rule === `${agent}/${rule}` && [state, "done-unseen"].includes(activity.state);
+      const { activity, fitting } = await town.json("explain", agent);
+      last = `${activity.state} by ${activity.rule}: ${activity.evidence}; fitting ${JSON.stringify(fitting)}`;
+      const known = fitting[0]?.name === `${agent}/${rule}`;
+      return known && source.test(activity.source) && [state, "done-unseen"].includes(activity.state);
     },
     `${agent} to be ${state} by ${rule}`,
     20_000,
@@ -103,16 +107,25 @@ describe("real agents, offline, against a model on loopback", () => {
       await choose("claude", /❯ Yes, I trust this folder/);
       await says("claude", "api-key", "waiting");
       await choose("claude", /❯ Yes/);
-      await says("claude", "prompt", "idle");
+      await says("claude", "prompt", "idle", /^state-file$/);
+      await town.ok("send", "claude", "Ping", "are you there?");
       await wish("claude", "slow please");
-      await says("claude", "working", "working");
-      await says("claude", "prompt", "idle");
+      await says("claude", "working", "working", /^state-file$/);
+      // The hook of its turn has told it, in our words and without the sender's.
+      await until(() => models.asked.some((each) => each.includes("bosun: 1 unread message")), "the model to be told");
+      expect(models.asked.join()).not.toContain("are you there?");
+      await says("claude", "prompt", "idle", /^state-file$/);
       await wish("claude", "make-a-file");
-      await says("claude", "permission", "waiting");
+      await says("claude", "permission", "waiting", /^state-file$/);
       expect((await town.json("ls", "--waiting")).sessions).toMatchObject([{ label: "claude" }]);
       await choose("claude", /❯ 1\. Yes/);
       await says("claude", "prompt", "idle");
       expect(existsSync(join(town.folder, "project", "made-by-agent"))).toBe(true);
+      await wish("claude", "make-a-file");
+      await says("claude", "permission", "waiting", /^state-file$/);
+      keys("claude", "Escape");
+      // No hook tells of this; the file does.
+      await says("claude", "prompt", "idle", /^state-file$/);
     },
     120_000,
   );
@@ -132,11 +145,12 @@ describe("real agents, offline, against a model on loopback", () => {
       await choose("codex", /› 1\. Trust and continue/);
       await says("codex", "prompt", "idle");
       await wish("codex", "slow please");
-      await says("codex", "working", "working");
-      await says("codex", "prompt", "idle");
+      await says("codex", "working", "working", /^transcript$/);
+      await says("codex", "prompt", "idle", /^transcript$/);
       await wish("codex", "make-a-file");
-      await says("codex", "permission", "waiting");
+      await says("codex", "permission", "waiting", /^screen$/);
       keys("codex", "Escape");
+      await says("codex", "prompt", "idle", /^transcript$/);
     },
     120_000,
   );
@@ -145,27 +159,52 @@ describe("real agents, offline, against a model on loopback", () => {
     "O3-20: gemini: trust, idle, working, a permission",
     async () => {
       settings(".gemini/settings.json", JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));
+      await town.ok("hooks", "config", "gemini", "--write", "--yes");
       await start("gemini", { GEMINI_API_KEY: "x", GOOGLE_GEMINI_BASE_URL: url });
       await says("gemini", "trust", "waiting");
       await choose("gemini", /● 1\. Trust folder(?![\s\S]*restarting)/);
       await says("gemini", "prompt", "idle");
+      // In the run in which it comes to trust a folder, it runs no hooks.
+      await town.ok("close", "gemini");
+      await start("gemini", { GEMINI_API_KEY: "x", GOOGLE_GEMINI_BASE_URL: url });
+      await says("gemini", "prompt", "idle", /^hook:SessionStart$/);
       await wish("gemini", "slow please");
-      await says("gemini", "working", "working");
-      await says("gemini", "prompt", "idle");
+      await says("gemini", "working", "working", /^hook:BeforeAgent$/);
+      await says("gemini", "prompt", "idle", /^hook:AfterAgent$/);
       await wish("gemini", "make-a-file");
-      await says("gemini", "permission", "waiting");
+      await says("gemini", "permission", "waiting", /^hook:Notification$/);
       keys("gemini", "Escape");
+      // Whatever ended it without a word: what is on its screen since then is newer.
+      await says("gemini", "prompt", "idle");
     },
     120_000,
   );
 
   test.skipIf(!installed("opencode"))(
-    "opencode: idle",
+    "O3-20: opencode: idle, working, a permission, done",
     async () => {
+      const model = { m: { name: "M" } };
+      const local = { npm: "@ai-sdk/openai-compatible", name: "L", options: { baseURL: `${url}/v1`, apiKey: "x" } };
+      settings(
+        ".config/opencode/opencode.json",
+        JSON.stringify({
+          model: "local/m",
+          permission: { bash: "ask" },
+          provider: { local: { ...local, models: model } },
+        }),
+      );
       await start("opencode");
       await says("opencode", "prompt", "idle");
+      await wish("opencode", "slow please");
+      await says("opencode", "working", "working", /^hook:session.status$/);
+      await says("opencode", "prompt", "idle", /^hook:session/);
+      await wish("opencode", "make-a-file");
+      await says("opencode", "permission", "waiting", /^hook:permission/);
+      keys("opencode", "Enter");
+      await says("opencode", "prompt", "idle", /^hook:session/);
+      expect(existsSync(join(town.folder, "project", "made-by-agent"))).toBe(true);
     },
-    60_000,
+    120_000,
   );
 
   test("a model that is asked says what its script says", async () => {

@@ -1,11 +1,8 @@
-import { mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
-import { isatty } from "node:tty";
-import { BosunError } from "../../protocol/error.ts";
+import { join } from "node:path";
+import { serverSettings } from "../agent-settings/servers.ts";
+import { SETTINGS_FLAGS, settle } from "../agent-settings/settle.ts";
 import { usage } from "../arguments.ts";
-import { type Command, type Invocation, isSet, textOf } from "../command.ts";
-import { AGENTS, type AgentSettings } from "../mcp-config/agents.ts";
+import { type Command, textOf } from "../command.ts";
 
 const mcp: Command = {
   name: "mcp",
@@ -30,133 +27,19 @@ const mcpConfig: Command = {
   args: "AGENT",
   group: "shell",
   summary: "Show what gives claude, codex … bosun's tools",
-  flags: {
-    write: { about: "show the change, ask, keep a copy, write (else nothing is touched)" },
-    undo: { about: "take it out again" },
-  },
+  flags: SETTINGS_FLAGS,
   examples: ["bosun mcp config claude", "bosun mcp config codex --write", "bosun mcp config codex --undo"],
   async run(invocation) {
-    const agent = AGENTS.find((each) => each.name === invocation.args[0]);
-    const known = AGENTS.map((each) => each.name).join(", ");
-    if (!agent) throw usage("mcp config needs the name of an agent", mcpConfig, `one of ${known}`);
-    const file = agent.file(process.env.HOME || homedir(), process.env);
-    if (isSet(invocation, "undo")) return undo(invocation, agent, file);
-    if (isSet(invocation, "write")) return write(invocation, agent, file);
-    const snippet = ours(agent, "", invocation);
-    if (invocation.out.wish.json) invocation.out.json({ agent: agent.name, file, snippet });
-    else {
-      invocation.out.say(`put this into ${file}, beside what is there:`);
-      invocation.out.write(snippet);
-      invocation.out.say(`bosun mcp config ${agent.name} --write   does it, after asking`);
-    }
-    return 0;
+    const all = serverSettings(process.execPath, [join(invocation.distFolder, "bosun.js"), "mcp"]);
+    const agent = all.find((each) => each.name === invocation.args[0]);
+    if (!agent)
+      throw usage(
+        "mcp config needs the name of an agent",
+        mcpConfig,
+        `one of ${all.map((each) => each.name).join(", ")}`,
+      );
+    return settle(invocation, agent, "bosun mcp config");
   },
 };
-
-/** `text` with our server in it. Throws CONFLICT for a file that is not understood. */
-function ours(agent: AgentSettings, text: string, { distFolder }: Invocation): string {
-  const made = agent.put(text, process.execPath, [join(distFolder, "bosun.js"), "mcp"]);
-  if (made !== null) return made;
-  throw notUnderstood(agent);
-}
-
-function notUnderstood(agent: AgentSettings): BosunError {
-  return new BosunError({
-    code: "CONFLICT",
-    what: `the settings of ${agent.name} are written in a way that is not understood`,
-    why: "nothing was changed",
-    fix: `bosun mcp config ${agent.name}   prints what to put in by hand`,
-  });
-}
-
-/** The text of the file, or null when there is none. */
-function textIn(file: string): string | null {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw error;
-  }
-}
-
-function backupOf(file: string): string {
-  return `${file}.before-bosun`;
-}
-
-async function write(invocation: Invocation, agent: AgentSettings, file: string): Promise<number> {
-  const before = textIn(file);
-  const after = ours(agent, before ?? "", invocation);
-  if (after === before) return done(invocation, file, `${file} has it already`, false);
-  await consent(invocation, file, before ?? "", after);
-  mkdirSync(dirname(file), { recursive: true });
-  if (before !== null) writeFileSync(backupOf(file), before, { mode: 0o600 });
-  replace(file, after);
-  const kept = before === null ? "it is new" : `the file as it was: ${backupOf(file)}`;
-  return done(invocation, file, `wrote ${file}; ${kept}`, true);
-}
-
-/**
- * Byte for byte what was there before when nobody has changed the file since; else only our entry goes, because agents
- * write into their own settings.
- */
-async function undo(invocation: Invocation, agent: AgentSettings, file: string): Promise<number> {
-  const now = textIn(file);
-  if (now === null) return done(invocation, file, `there is no ${file}`, false);
-  const backup = textIn(backupOf(file));
-  const untouched = now === agent.put(backup ?? "", process.execPath, [join(invocation.distFolder, "bosun.js"), "mcp"]);
-  const after = untouched ? (backup ?? "") : agent.take(now);
-  if (after === null) throw notUnderstood(agent);
-  if (after === now) return done(invocation, file, `${file} does not have it`, false);
-  await consent(invocation, file, now, after);
-  if (untouched && backup === null) rmSync(file);
-  else replace(file, after);
-  rmSync(backupOf(file), { force: true });
-  return done(invocation, file, `${file} is as it was`, true);
-}
-
-function done({ out }: Invocation, file: string, text: string, changed: boolean): number {
-  if (out.wish.json) out.json({ file, changed });
-  else out.line(text);
-  return 0;
-}
-
-/** Whole or not at all, with the mode it had; a link stays a link. */
-function replace(file: string, text: string): void {
-  const exists = textIn(file) !== null;
-  const target = exists ? realpathSync(file) : file;
-  writeFileSync(`${target}.new`, text, { mode: exists ? statSync(target).mode & 0o777 : 0o600 });
-  renameSync(`${target}.new`, target);
-}
-
-/** Shows the change and asks. Throws NEEDS_CONSENT for a no, and where nobody can be asked. */
-async function consent(invocation: Invocation, file: string, before: string, after: string): Promise<void> {
-  const { out } = invocation;
-  for (const line of [`--- ${file}`, ...changed(before, after)]) out.say(line);
-  if (isSet(invocation, "yes")) return;
-  const refusal = new BosunError({
-    code: "NEEDS_CONSENT",
-    what: `${file} was not changed`,
-    why: "it is yours; a change needs your word",
-    fix: "add --yes",
-  });
-  if (!isatty(0)) throw refusal;
-  const { createInterface } = await import("node:readline/promises");
-  const asking = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await asking.question("change it? [y/N] ");
-  asking.close();
-  if (!/^y(es)?$/i.test(answer.trim())) throw refusal;
-}
-
-/** The lines that differ, from the first to the last, old ones first. */
-function changed(before: string, after: string): string[] {
-  const [old, made] = [before.split("\n"), after.split("\n")];
-  let head = 0;
-  while (head < old.length && head < made.length && old[head] === made[head]) head += 1;
-  let tail = 0;
-  while (tail < Math.min(old.length, made.length) - head && old.at(-1 - tail) === made.at(-1 - tail)) tail += 1;
-  const removed = old.slice(head, old.length - tail).map((line) => `-${line}`);
-  const added = made.slice(head, made.length - tail).map((line) => `+${line}`);
-  return [`@@ line ${head + 1} @@`, ...removed, ...added];
-}
 
 export const MCP_COMMANDS = [mcp, mcpConfig];

@@ -27,13 +27,16 @@ function started(command: string, args: string[], env: Record<string, string> = 
     .split("\n");
 }
 
-test("claude gets a file with our server, and its own words behind it", () => {
-  const [flag, ...rest] = started("claude", ["--model", "x", "fix the bug"]);
+test("claude gets files with our server and hooks, and its own words behind them", () => {
+  const [flag, settings, ...rest] = started("claude", ["--model", "x", "fix the bug"]);
   const file = flag!.slice("--mcp-config=".length);
   expect(rest).toEqual(["--model", "x", "fix the bug"]);
   expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({
     mcpServers: { bosun: { command: "/opt/no de/node", args: ["/opt/it's/bosun.js", "mcp"] } },
   });
+  const { hooks } = JSON.parse(readFileSync(settings!.slice("--settings=".length), "utf8")) as { hooks: object };
+  expect(Object.keys(hooks)).toContain("UserPromptSubmit");
+  expect(JSON.stringify(hooks)).toContain(JSON.stringify(`'/opt/no de/node' '/opt/it'\\''s/bosun.js' 'hook' 'claude'`));
 });
 
 test("codex gets our server as overrides of its configuration", () => {
@@ -52,11 +55,13 @@ test("opencode and gemini get it by a variable, unless one is set already", () =
   expect(word).toBe("run");
   expect(JSON.parse(variable!.slice("OPENCODE_CONFIG_CONTENT=".length))).toMatchObject({
     mcp: { bosun: { type: "local", command: ["/opt/no de/node", "/opt/it's/bosun.js", "mcp"] } },
+    plugin: [expect.stringMatching(/^file:.*opencode-plugin\.js$/)],
   });
   expect(started("opencode", ["run"], { OPENCODE_CONFIG_CONTENT: "{}" })[1]).toBe("OPENCODE_CONFIG_CONTENT={}");
   const file = started("gemini", ["-p"])[1]!.slice("GEMINI_CLI_SYSTEM_DEFAULTS_PATH=".length);
   expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({
     mcpServers: { bosun: { command: "/opt/no de/node" } },
+    hooks: { BeforeAgent: [{ hooks: [{ type: "command" }] }] },
   });
 });
 

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { HARNESSES, type Harness, type ServerCommand } from "./harness.ts";
+import { type Given, HARNESSES, type Harness, quoted } from "./harness.ts";
 
-/** Folder of the shims, put first on the PATH of panes whose agent is to have our MCP server. */
+/** Folder of the shims, put first on the PATH of panes whose agent is to have our tools and hooks. */
 export function harnessFolder(stateFolder: string): string {
   return join(stateFolder, "harness");
 }
@@ -30,24 +30,27 @@ export function writeHarnessShims(stateFolder: string, cli: { node: string; scri
   const folder = harnessFolder(stateFolder);
   const config = join(folder, "config");
   mkdirSync(config, { recursive: true, mode: 0o700 });
-  const server: ServerCommand = { command: cli.node, args: [cli.script, "mcp"] };
+  const given: Given = {
+    server: { command: cli.node, args: [cli.script, "mcp"] },
+    hook: [cli.node, cli.script, "hook"],
+  };
   const file = (name: string, text: string): string => {
     writeFileSync(join(config, name), text, { mode: 0o600 });
     return join(config, name);
   };
   for (const harness of HARNESSES) {
     const path = join(folder, harness.command);
-    writeFileSync(path, shim(harness, folder, harness.args(server, file), harness.env(server, file)), { mode: 0o755 });
+    writeFileSync(path, shim(harness, folder, harness.args(given, file), harness.env(given, file)), { mode: 0o755 });
   }
 }
 
 function shim(harness: Harness, folder: string, args: string[], env: Record<string, string>): string {
   const exports = Object.entries(env).map(
-    ([name, value]) => `if [ -z "\${${name}+set}" ]; then ${name}=${quote(value)}; export ${name}; fi`,
+    ([name, value]) => `if [ -z "\${${name}+set}" ]; then ${name}=${quoted(value)}; export ${name}; fi`,
   );
   return `#!/bin/sh
-# Starts ${harness.command} with bosun's MCP server, for this run only. Written anew at each start of the coordinator.
-own=${quote(folder)}
+# Starts ${harness.command} with bosun's tools and hooks, for this run only. Written anew at each start of the coordinator.
+own=${quoted(folder)}
 path=
 IFS=:
 for each in $PATH; do
@@ -61,10 +64,6 @@ if ! command -v ${harness.command} >/dev/null 2>&1; then
   exit 127
 fi
 ${exports.join("\n")}
-exec ${[harness.command, ...args.map(quote)].join(" ")} "$@"
+exec ${[harness.command, ...args.map(quoted)].join(" ")} "$@"
 `;
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
 }

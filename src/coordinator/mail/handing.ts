@@ -4,6 +4,9 @@ import { type InboxRow, mailboxRow, type Reader } from "../messages/projection.t
 import type { Town } from "../town.ts";
 import { runsFloor } from "./sending.ts";
 
+/** How somebody was told that there is mail: they followed their mailbox, or a hook of their program said it. */
+type Route = "watch" | "hook";
+
 /** Being told that there is mail is no news worth an fsync of its own: many are written down together. */
 const NOTICE_AFTER_MS = 50;
 
@@ -32,7 +35,7 @@ export function readerOf(town: Town, who: string | undefined, actor: Actor): Rea
 /** Writes down how far mail has come with its owner: told that it is there, or handed the bodies. */
 export class Handing {
   readonly #town: Town;
-  readonly #notices = new Map<string, string[]>();
+  readonly #notices = new Map<string, { to: string; route: Route; messages: string[] }>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(town: Town) {
@@ -54,10 +57,12 @@ export class Handing {
   }
 
   /** Its owner has been told of these, soon in the log. */
-  told(rows: readonly InboxRow[], who: string): void {
+  told(rows: readonly InboxRow[], to: string, route: Route): void {
     const ids = rows.filter((row) => row.state === "queued").map((row) => row.id);
     if (ids.length === 0) return;
-    this.#notices.set(who, [...(this.#notices.get(who) ?? []), ...ids]);
+    const notice = this.#notices.get(`${route} ${to}`) ?? { to, route, messages: [] };
+    notice.messages.push(...ids);
+    this.#notices.set(`${route} ${to}`, notice);
     this.#timer ??= setTimeout(() => void this.flush(), NOTICE_AFTER_MS);
   }
 
@@ -65,17 +70,14 @@ export class Handing {
   async flush(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
-    const notices = [...this.#notices];
+    const notices = [...this.#notices.values()];
     this.#notices.clear();
     if (notices.length === 0) return;
     const written = this.#town.ledger.write({
       actor: "coordinator",
       decide: () => ({
-        events: notices.flatMap(([to, ids]) =>
-          portions(ids).map((messages) => ({
-            type: "delivery.notified" as const,
-            data: { messages, to, route: "watch" },
-          })),
+        events: notices.flatMap(({ to, route, messages: ids }) =>
+          portions(ids).map((messages) => ({ type: "delivery.notified" as const, data: { messages, to, route } })),
         ),
         result: null,
       }),

@@ -3,13 +3,21 @@ import type { Town } from "../town.ts";
 import { Answering } from "./answering.ts";
 import { Handing } from "./handing.ts";
 import { Mailboxes } from "./mailboxes.ts";
+import { newsFor } from "./news.ts";
 import { Sending } from "./sending.ts";
 import { Strays } from "./strays.ts";
 import { registerTasks } from "./tasks.ts";
 import { MailWatch } from "./watch.ts";
 
-/** Mail: sending, reading, following it, and the tasks that travel by it. What it gives is closed before the log. */
-export function registerMail(dispatch: Dispatch, town: Town): { close(): Promise<void> } {
+export interface Mail {
+  /** A line for an agent that is about to be told something anyway; null when it knows of all its mail. */
+  newsFor(who: string): string | null;
+  /** Before the log is closed. */
+  close(): Promise<void>;
+}
+
+/** Mail: sending, reading, following it, and the tasks that travel by it. */
+export function registerMail(dispatch: Dispatch, town: Town): Mail {
   const handing = new Handing(town);
   const watch = new MailWatch(town, handing);
   const answering = new Answering(town, dispatch, watch);
@@ -21,6 +29,7 @@ export function registerMail(dispatch: Dispatch, town: Town): { close(): Promise
   new Mailboxes(town, handing, watch, strays).register(dispatch);
   registerTasks(dispatch, town);
   return {
+    newsFor: (who) => newsFor(town, handing, who),
     async close() {
       watch.close();
       strays.close();

@@ -86,7 +86,7 @@ export class MailWatch {
     );
     if (mine) {
       pump.onSent = (rows) => {
-        if (!bodies) this.#handing.told(rows, who);
+        if (!bodies) this.#handing.told(rows, who, "watch");
         else
           void this.#handing.present(rows, { who, epoch: actor.epoch }).catch((error: unknown) => this.#failed(error));
       };

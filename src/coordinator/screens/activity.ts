@@ -1,4 +1,5 @@
 import type { Activity, WaitingFor } from "../../protocol/screen.ts";
+import type { OwnSign } from "./own-sign.ts";
 import type { Profile } from "./profile.ts";
 import type { Signals } from "./screen.ts";
 
@@ -71,6 +72,28 @@ export function judge(profiles: readonly Profile[], seen: Seen): Judged {
     "silence",
     `it has been silent for ${Math.round(silentMs / 1_000)} s, and no rule fits its screen`,
   );
+}
+
+/**
+ * The program's own word before what its screen looks like. A state file is kept current; a hook or a line of a transcript
+ * tells of one moment: what the screen shows since a later one is newer, so no state outlives what ended it without a word.
+ */
+export function weigh(profile: string, own: OwnSign | null, screen: Judged & { sinceMs: number }): Judged {
+  if (own === null || screen.state === "dead") return screen;
+  const current = own.source === "state-file" || screen.source !== "screen";
+  if (!current && screen.state !== own.state && screen.sinceMs > own.atMs) return screen;
+  // It says that it works, and nothing has moved for long.
+  if (own.state === "working" && screen.state === "stalled") return screen;
+  const { state, reason, source, evidence, text } = own;
+  const shown = screen.state === "waiting" ? screen.text : null;
+  return {
+    state,
+    reason,
+    source,
+    evidence,
+    rule: `${profile}/${source}`,
+    text: state === "waiting" ? (shown ?? text) : null,
+  };
 }
 
 /** Every rule that fits, in order, with the row that made it fit; the first one decides. For `explain`. */

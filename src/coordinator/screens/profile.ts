@@ -28,6 +28,44 @@ const Rule = z
     "waiting, and nothing else, has a reason",
   );
 
+/** What the program says of itself: every field of `when` (a path into the JSON, as `details.command`) has to fit. */
+const OwnRule = z
+  .strictObject({
+    when: z.record(z.string(), Pattern),
+    state: z.enum(["working", "idle", "waiting"]),
+    reason: WaitingFor.optional(),
+    /** Where the text stands that says what it waits for. */
+    text: z.string().optional(),
+    /** A turn of the program begins or goes on here: it can be told of mail. */
+    mail: z.boolean().optional(),
+  })
+  .refine(
+    (rule) => (rule.state === "waiting") === (rule.reason !== undefined),
+    "waiting, and nothing else, has a reason",
+  );
+
+/** A file in which the program keeps its state, one per process, written anew at each change. */
+const StateFile = z.strictObject({
+  /** The folder, from a variable of the process, else from its HOME. */
+  folder: z.strictObject({ variable: z.string(), default: z.string() }),
+  /** In the folder; `{pid}` is the process. */
+  file: z.string(),
+  /** Field with the start of the process in clock ticks, as /proc says it: a number alone may be somebody else's later. */
+  started: z.string().optional(),
+  /** Field with the moment of the last change, milliseconds since 1970. */
+  at: z.string(),
+  rules: z.array(OwnRule).min(1),
+});
+
+/** A file of JSON lines that the program holds open and writes to as it works. The last line that fits decides. */
+const Transcript = z.strictObject({
+  /** What the path of the open file looks like. */
+  path: Pattern,
+  /** Field with the moment of a line, RFC 3339. */
+  at: z.string(),
+  rules: z.array(OwnRule).min(1),
+});
+
 const Profile = z.strictObject({
   profile: z.string(),
   /** Commands that are this program. */
@@ -36,11 +74,16 @@ const Profile = z.strictObject({
   types: z.array(z.string()),
   /** Where it is typed: `prompt` is what stands before the text, `pasted` what the program shows for a long paste. */
   composer: z.strictObject({ prompt: Pattern, pasted: Pattern.optional() }).optional(),
+  state_file: StateFile.optional(),
+  /** For what its hooks report; the first rule that fits decides. */
+  hooks: z.array(OwnRule).optional(),
+  transcript: Transcript.optional(),
   rules: z.array(Rule),
 });
 
 /** How the screens of one program are read: data, so that a new version of the program needs no new version of bosun. */
 export type Profile = z.output<typeof Profile>;
+export type OwnRule = z.output<typeof OwnRule>;
 
 export const GENERIC = "generic";
 

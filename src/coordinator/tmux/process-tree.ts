@@ -59,6 +59,17 @@ export function treeOf(roots: readonly number[], markers: readonly string[]): (P
   return [...found.values()].filter((stat) => stat.state !== "Z");
 }
 
+/** The process and those that descend from it, it first; by what the kernel says of each alone, without a look at all others. */
+export function descendantsOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "latin1").split(" ");
+    return [pid, ...children.flatMap((child) => (/^\d+$/.test(child) ? descendantsOf(Number(child)) : []))];
+  } catch {
+    // It has gone.
+    return [];
+  }
+}
+
 function carries(pid: number, markers: readonly string[]): boolean {
   try {
     const environment = `\0${readFileSync(`/proc/${pid}/environ`, "latin1")}`;

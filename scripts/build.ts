@@ -47,6 +47,15 @@ await build({
   entryPoints: { mcp: "src/main/mcp.ts", console: "src/main/console.ts" },
   minifyWhitespace: true,
 });
+// Each provider of models is loaded when a conversation is with one of its models.
+for (const name of await readdir("dist")) if (/^chat-/.test(name)) await rm(`dist/${name}`);
+await build({
+  ...shared,
+  entryPoints: { chat: "src/main/chat.ts" },
+  splitting: true,
+  chunkNames: "chat-[hash]",
+  minifyWhitespace: true,
+});
 await build({
   ...shared,
   entryPoints: { index: "src/client/index.ts", protocol: "src/protocol/index.ts" },

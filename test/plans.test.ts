@@ -161,7 +161,7 @@ test("every key arrives where the coordinator looks for it", () => {
   });
   expect(plan.sessions.find((session) => session.id === "talk")).toMatchObject({
     kind: "chat",
-    agent: { id: "planner-001" },
+    windows: [{ panes: [{ agent: { id: "planner-001" }, face: { kind: "chat" } }] }],
   });
   expect(plan.tmux).toEqual({ socket: "town", config: "/home/me/.tmux.conf", size: { columns: 180, rows: 48 } });
   expect(plan.rooms.map((room) => [room.keep.ageMs, room.keep.count, room.private])).toEqual([

@@ -9,6 +9,7 @@ import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation, PlaceWish } from "./command.ts";
 import { AGENT_COMMANDS } from "./commands/agent.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
+import { CHAT_COMMANDS } from "./commands/chat.ts";
 import { CONSOLE_COMMANDS } from "./commands/console.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { HOOK_COMMANDS } from "./commands/hooks.ts";
@@ -33,6 +34,7 @@ export const COMMANDS: readonly Command[] = [
   ...LOOK_COMMANDS,
   ...CONSOLE_COMMANDS,
   ...OPENED_COMMANDS,
+  ...CHAT_COMMANDS,
   ...SESSION_COMMANDS,
   ...FIGURE_COMMANDS,
   ...KEEP_COMMANDS,

@@ -1,5 +1,6 @@
 // Written by scripts/generate.ts; do not edit.
 import type * as ask from "../protocol/ask.ts";
+import type * as chat from "../protocol/chat.ts";
 import type * as hub from "../protocol/hub.ts";
 import type * as lease from "../protocol/lease.ts";
 import type * as memory from "../protocol/memory.ts";
@@ -47,6 +48,8 @@ interface Operations {
   "session.explain": typeof screen.sessionExplain;
   "session.find": typeof screen.sessionFind;
   "session.roster": typeof screen.sessionRoster;
+  "chat.history": typeof chat.chatHistory;
+  "chat.list": typeof chat.chatList;
   "agent.clear": typeof registry.agentClear;
   "agent.list": typeof registry.agentList;
   "agent.ping": typeof registry.agentPing;

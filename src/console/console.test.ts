@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { RosterEntry } from "../protocol/screen.ts";
 import { displayWidth } from "../protocol/width.ts";
+import { keysOf } from "../terminal/keys.ts";
+import { LineEditor } from "../terminal/line-editor.ts";
 import { wordsOf } from "./commands.ts";
-import { keysOf } from "./keys.ts";
-import { LineEditor } from "./line-editor.ts";
 import { Painter, rowsThatFit, window, withoutColour } from "./painting.ts";
 import { fuzzy, groupOf, inOrder, rosterRows } from "./roster.ts";
 

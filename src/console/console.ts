@@ -3,9 +3,9 @@ import { BosunError } from "../protocol/error.ts";
 import type { RosterEntry } from "../protocol/screen.ts";
 import { sanitise } from "../protocol/text.ts";
 import { cut } from "../protocol/width.ts";
+import { keysOf } from "../terminal/keys.ts";
+import { LineEditor } from "../terminal/line-editor.ts";
 import { type Desk, runSlash, SLASHES } from "./commands.ts";
-import { keysOf } from "./keys.ts";
-import { LineEditor } from "./line-editor.ts";
 import { Painter, rowsThatFit, window, withoutColour } from "./painting.ts";
 import { fuzzy, groupOf, inOrder, rosterRows } from "./roster.ts";
 

@@ -177,6 +177,8 @@ function faceArgv(face: PaneFace, cradle: Cradle): string[] {
       return [...bosun, "feed", face.room, "--review"];
     case "link":
       return [...bosun, "peek", face.target, "-f"];
+    case "chat":
+      return [...bosun, "chat", "run", JSON.stringify(face.chat)];
   }
 }
 

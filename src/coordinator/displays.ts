@@ -197,9 +197,9 @@ export class Displays {
     this.#displays.set(pane.id, null);
     try {
       const made = new (await this.#load())(pane.columns, pane.rows);
-      const agent = paneAt(session, pane.slot)?.agent ?? null;
-      const run = paneAt(session, pane.slot)?.run ?? null;
-      const own = profileFor(this.profiles, { profile: agent?.profile ?? null, type: agent?.type ?? null, run });
+      const { agent = null, run = null, face = null } = paneAt(session, pane.slot) ?? {};
+      const profile = face?.kind === "chat" ? "chat" : (agent?.profile ?? null);
+      const own = profileFor(this.profiles, { profile, type: agent?.type ?? null, run });
       const generic = this.profiles.get(GENERIC);
       const slot = pane.slot!;
       const folder = join(this.#town.cradle.stateFolder, "recordings", session.id.replaceAll("/", "_"));

@@ -46,6 +46,8 @@ export class Opening {
 
   async #open(input: InputOf<typeof sessionOpen>, actor: Actor) {
     const town = this.#town;
+    if (input.run !== undefined && input.chat !== undefined)
+      throw new BosunError({ code: "USAGE", what: "either a command or a conversation", fix: "give one of the two" });
     const taken = new Set((town.plan?.sessions ?? []).flatMap((each) => [each.label ?? each.name, each.id, each.name]));
     const label = input.name ?? twoWords(taken);
     checkLabel(label, taken);
@@ -256,7 +258,7 @@ export class Opening {
 }
 
 function entryOf(
-  { run, env, agent, type }: InputOf<typeof sessionOpen>,
+  { run, chat, env, agent, type }: InputOf<typeof sessionOpen>,
   label: string,
   id: string,
   cwd: string,
@@ -264,12 +266,13 @@ function entryOf(
   return {
     about: type ? `${label} (${type})` : label,
     // A shell a person works in, not one that a script would get.
-    run: run ?? `exec ${process.env.SHELL ?? "/bin/sh"}`,
+    ...(chat ? { chat } : { run: run ?? `exec ${process.env.SHELL ?? "/bin/sh"}` }),
     cwd,
     ...(env && { env }),
-    agent: { id, type: agent ?? harnessOf("", run ?? null)?.types[0] ?? "shell" },
+    agent: { id, type: agent ?? (chat ? "chat" : (harnessOf("", run ?? null)?.types[0] ?? "shell")) },
     start: "boot",
-    restart: "never",
+    // A conversation goes on where it was.
+    restart: chat ? "on-failure" : "never",
   };
 }
 

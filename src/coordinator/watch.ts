@@ -87,7 +87,7 @@ export class Watch {
     const events: Event[] = [];
     const vanished: PlanSession[] = [];
     for (const declared of plan.sessions) {
-      if (this.#town.busy.has(declared.id) || declared.chat) continue;
+      if (this.#town.busy.has(declared.id)) continue;
       const session = found.get(declared.id);
       if (session) this.#compareFound(plan, declared, session, world!, events);
       else if (this.#vanished(declared, events)) vanished.push(declared);

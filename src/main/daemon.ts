@@ -7,6 +7,7 @@ import { ensureSocketFolder, socketPath } from "../client/home.ts";
 import { Asks } from "../coordinator/asks.ts";
 import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
+import { registerChats } from "../coordinator/chats.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
 import { Displays } from "../coordinator/displays.ts";
@@ -163,6 +164,7 @@ async function main(): Promise<void> {
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
+  registerChats(dispatch, town, displays);
   registerHooks(dispatch, town, displays, mail);
   const figures = new Figures(dispatch, town);
   const closing = [

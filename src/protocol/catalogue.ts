@@ -1,4 +1,5 @@
 import * as ask from "./ask.ts";
+import * as chat from "./chat.ts";
 import * as hub from "./hub.ts";
 import * as lease from "./lease.ts";
 import * as memory from "./memory.ts";
@@ -18,6 +19,7 @@ export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   session,
   opened,
   screen,
+  chat,
   registry,
   message,
   task,

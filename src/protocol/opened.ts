@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ChatSpec } from "./chat.ts";
 import { SESSION_TYPES } from "./labels.ts";
 import { defineOperation } from "./operation.ts";
 
@@ -14,6 +15,7 @@ export const sessionOpen = defineOperation({
   input: z.strictObject({
     name: z.string().optional().describe("default: two words that nobody uses yet"),
     run: z.string().optional().describe("command line, run as its process; default a shell"),
+    chat: ChatSpec.optional().describe("a conversation with a model instead of a command"),
     cwd: z.string().optional().describe("absolute folder it starts in"),
     type: SessionType.optional().describe("what it is for"),
     env: z.record(z.string(), z.string()).optional(),

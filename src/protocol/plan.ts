@@ -1,3 +1,5 @@
+import type { ChatSpec } from "./chat.ts";
+
 /** Unread messages that one mailbox holds unless the plan says otherwise: an agent that never reads must not fill the disk. */
 export const MAX_UNREAD = 100_000;
 
@@ -70,7 +72,7 @@ export interface PlanPane {
   cwd: string;
   env: Record<string, string>;
   agent: PlanAgent | null;
-  /** Panes of views: what bosun itself runs here. */
+  /** What bosun itself runs here: the panes of views, and of conversations with a model. */
   face: PaneFace | null;
 }
 
@@ -78,7 +80,8 @@ export type PaneFace =
   | { kind: "feed"; rooms: string[]; agent: string[]; tag: string[]; level: string | null; last: number }
   | { kind: "command" }
   | { kind: "link"; target: string }
-  | { kind: "review"; room: string };
+  | { kind: "review"; room: string }
+  | { kind: "chat"; chat: ChatSpec };
 
 export interface PlanWindow {
   name: string;
@@ -109,11 +112,9 @@ export interface PlanSession {
   restart: { policy: RestartPolicy; spec: Record<string, unknown> };
   health: Record<string, unknown> | null;
   chapter: Record<string, unknown> | null;
-  chat: Record<string, unknown> | null;
+  chat: ChatSpec | null;
   /** What people call a session that was opened beside the plan. */
   label?: string;
-  /** Who a chat session is; other agents stand in their panes. */
-  agent?: PlanAgent;
   after: string[];
   host: string | null;
   worktree: boolean;

@@ -5,6 +5,10 @@ import type { AddressInfo } from "node:net";
 /** How long an answer to a wish with the word `slow` takes. */
 const SLOW_MS = 4_000;
 
+/** An answer that comes word by word. */
+const TRICKLE_WORDS = 20;
+const TRICKLE_EVERY_MS = 150;
+
 const ANSWER = "All done here.";
 
 /**
@@ -51,7 +55,7 @@ export class ModelServer {
       if (url.startsWith("/v1/messages/count_tokens")) json(response, { input_tokens: 5 });
       else if (url.startsWith("/v1/messages")) anthropic(response, wish, tool);
       else if (url.includes("/responses")) openai(response, tool);
-      else if (url.endsWith("/chat/completions")) completions(response, wish, tool);
+      else if (url.endsWith("/chat/completions")) completions(response, wish, last, tool);
       else if (url.includes("enerateContent")) google(response, url, tool);
       else json(response, {}, request.method === "HEAD" ? 200 : 404);
     };
@@ -134,8 +138,9 @@ function openai(response: ServerResponse, tool: boolean): void {
       };
   const usage = { input_tokens: 5, output_tokens: 5, total_tokens: 10 };
   const list = [
-    { type: "response.created", response: { id: "resp_1" } },
+    { type: "response.created", response: { id: "resp_1", created_at: 1, model: "m" } },
     { type: "response.output_item.added", output_index: 0, item },
+    ...(tool ? [] : [{ type: "response.output_text.delta", item_id: item.id, output_index: 0, delta: ANSWER }]),
     { type: "response.output_item.done", output_index: 0, item },
     { type: "response.completed", response: { id: "resp_1", status: "completed", output: [item], usage } },
   ];
@@ -145,14 +150,17 @@ function openai(response: ServerResponse, tool: boolean): void {
   );
 }
 
-/** What it is offered decides what it asks for: programs call their shell by different names. */
-function completions(response: ServerResponse, wish: Record<string, unknown>, tool: boolean): void {
+/** `call NAME {…}` in the wish asks for that tool, `trickle` lets the answer come word by word for some seconds. */
+function completions(response: ServerResponse, wish: Record<string, unknown>, last: string, tool: boolean): void {
   const offered = ((wish.tools ?? []) as { function: { name: string } }[]).map((each) => each.function.name);
-  const shell = offered.find((name) => /bash|shell/.test(name)) ?? offered[0];
-  const asks = tool && shell !== undefined;
+  const named = /call ([\w-]+) (\{.*?\})"/.exec(last.replaceAll('\\"', "'"));
+  const shell = named?.[1] ?? offered.find((name) => /bash|shell/.test(name));
+  const asks = (tool || (named !== null && !last.includes('"role":"tool"'))) && shell !== undefined;
   const base = { id: "chat_1", object: "chat.completion.chunk", created: 1, model: wish.model };
-  const args = JSON.stringify({ command: "touch made-by-agent", description: "Make a file" });
-  const call = { index: 0, id: "call_1", type: "function", function: { name: shell, arguments: args } };
+  const args = named
+    ? named[2]!.replaceAll("'", '"')
+    : JSON.stringify({ command: "touch made-by-agent", description: "Make a file" });
+  const call = { index: 0, id: `call_${randomUUID()}`, type: "function", function: { name: shell, arguments: args } };
   const said = asks ? { tool_calls: [call] } : { content: ANSWER };
   const finish = asks ? "tool_calls" : "stop";
   const usage = { prompt_tokens: 5, completion_tokens: 5, total_tokens: 10 };
@@ -163,6 +171,24 @@ function completions(response: ServerResponse, wish: Record<string, unknown>, to
     return;
   }
   response.writeHead(200, { "content-type": "text/event-stream" });
+  if (last.includes("trickle")) {
+    let count = 0;
+    const timer = setInterval(() => {
+      const word = { content: `word${++count} ` };
+      if (count <= TRICKLE_WORDS)
+        response.write(
+          `data: ${JSON.stringify({ ...base, choices: [{ index: 0, delta: word, finish_reason: null }] })}\n\n`,
+        );
+      else {
+        clearInterval(timer);
+        response.end(
+          `data: ${JSON.stringify({ ...base, choices: [{ index: 0, delta: {}, finish_reason: "stop" }], usage })}\n\ndata: [DONE]\n\n`,
+        );
+      }
+    }, TRICKLE_EVERY_MS);
+    response.on("close", () => clearInterval(timer));
+    return;
+  }
   const chunks = [
     { ...base, choices: [{ index: 0, delta: { role: "assistant", ...said }, finish_reason: null }] },
     { ...base, choices: [{ index: 0, delta: {}, finish_reason: finish }] },

@@ -268,12 +268,10 @@ function checkAgents({ sessions, users }: Parts, mistakes: Mistakes): void {
   }
 }
 
-/** Those in panes, and the one that a chat session is. */
-function agentsIn({ session, path, panePaths }: Placed): { agent: PlanAgent; path: Path }[] {
-  const inPanes = session.windows.flatMap((window, w) =>
+function agentsIn({ session, panePaths }: Placed): { agent: PlanAgent; path: Path }[] {
+  return session.windows.flatMap((window, w) =>
     window.panes.flatMap(({ agent }, p) => (agent ? [{ agent, path: panePaths[w]![p]! }] : [])),
   );
-  return session.agent ? [{ agent: session.agent, path }, ...inPanes] : inPanes;
 }
 
 function whyBadAgent(id: string, before: Placed | undefined, placed: Placed, people: ReadonlySet<string>) {

@@ -62,7 +62,6 @@ export function diff(
     const [found, ...doubles] = (ours.get(declared.id) ?? []).toSorted((a, b) => b.marks!.epoch - a.marks!.epoch);
     for (const double of doubles)
       steps.push(stopStep(double, declared, "a second session with the same id; the newer one stays", options));
-    if (declared.chat) continue;
     steps.push(found ? forFound(declared, found, byName, remembered, options) : forMissing(declared, byName, options));
   }
   if (!options.only) {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ChatSpec } from "../../protocol/chat.ts";
 
 /**
  * The floor plan as written, before placeholders are filled. One declaration: it checks a file, and its JSON Schema gives
@@ -128,7 +129,7 @@ const Session = z.strictObject({
   each: Each.optional(),
   run: text.optional().describe("command line of a session with one pane, run as its process"),
   windows: z.array(Window).min(1).optional().describe("windows, each with panes, a command or a job"),
-  chat: free.optional().describe("a model session instead of a command"),
+  chat: ChatSpec.optional().describe("a conversation with a model instead of a command"),
   cwd: text.optional().describe("folder its panes start in"),
   env: environment.optional(),
   env_pass: words.optional().describe("variables copied from whoever runs bosun up"),

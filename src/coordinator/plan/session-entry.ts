@@ -62,7 +62,9 @@ export function expandSession(
   checkVariables(entry.env, [...path, "env"], mistakes);
   checkVariables(entry.env_pass, [...path, "env_pass"], mistakes);
   const role = entry.role ?? (rig && Object.hasOwn(context.names.templates, "polecat") ? "polecat" : null);
-  const windows = windowsOf(entry, path, rig, context, user !== null);
+  // A conversation is somebody: it has mail, and may use tools in its own name.
+  const agent = entry.agent ?? (entry.chat && { id: id.replaceAll("/", "-"), type: "chat" });
+  const windows = windowsOf({ ...entry, ...(agent && { agent }) }, path, rig, context, user !== null);
   const shell = entry.shell ?? defaults.shell ?? DEFAULT_SHELL;
   const session: PlanSession = {
     id,
@@ -81,7 +83,6 @@ export function expandSession(
     health: entry.health ?? null,
     chapter: entry.chapter ?? defaults.chapter ?? null,
     chat: entry.chat ?? null,
-    ...(entry.chat && entry.agent ? { agent: planAgent(entry.agent) } : {}),
     after: [...new Set([entry.after ?? [], entry.needs ?? [], dependsOn(entry)].flat())],
     host: entry.host ?? null,
     worktree: entry.worktree ?? false,
@@ -225,7 +226,6 @@ function windowsOf(
   context: SessionContext,
   isView: boolean,
 ): ShapedWindow[] {
-  if (entry.chat) return [];
   const windows: WindowEntry[] = entry.windows ?? [
     {
       name: "main",
@@ -333,8 +333,9 @@ function paneOf(
       why: "a pane is one thing",
       fix: `keep one of ${ways.join(", ")}`,
     });
-  const face = faceOf(given, path, context.mistakes);
-  const agent = face ? null : agentOf(given.agent, path, context.mistakes);
+  const chat: PaneFace | null = entry.chat && !entry.windows ? { kind: "chat", chat: entry.chat } : null;
+  const face = chat ?? faceOf(given, path, context.mistakes);
+  const agent = face && !chat ? null : agentOf(given.agent, path, context.mistakes);
   const folder = given.cwd ?? entry.cwd ?? context.defaults.cwd;
   const cwd = folder === undefined ? (rig?.path ?? context.folder) : pathFrom(context.folder, folder, context.env);
   const declared = Object.fromEntries(

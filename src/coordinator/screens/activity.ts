@@ -84,15 +84,17 @@ export function weigh(profile: string, own: OwnSign | null, screen: Judged & { s
   if (!current && screen.state !== own.state && screen.sinceMs > own.atMs) return screen;
   // It says that it works, and nothing has moved for long.
   if (own.state === "working" && screen.state === "stalled") return screen;
-  const { state, reason, source, evidence, text } = own;
+  const { state, reason, source, evidence } = own;
   const shown = screen.state === "waiting" ? screen.text : null;
+  // A state file says only what kind of question it is.
+  const text = source === "state-file" ? (shown ?? own.text) : (own.text ?? shown);
   return {
     state,
     reason,
     source,
     evidence,
     rule: `${profile}/${source}`,
-    text: state === "waiting" ? (shown ?? text) : null,
+    text: state === "waiting" ? text : null,
   };
 }
 

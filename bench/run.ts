@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coldStart } from "./cold-start.ts";
+import { deliveries } from "./deliveries.ts";
 import { hub } from "./hub.ts";
 import { hubScale } from "./hub-scale.ts";
 import { idle } from "./idle.ts";
@@ -18,7 +19,7 @@ import { stored } from "./stored.ts";
 import { up } from "./up.ts";
 import { writes } from "./writes.ts";
 
-const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, sessions, coldStart, idle];
+const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, sessions, deliveries, coldStart, idle];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -151,7 +151,9 @@ export class Chat {
     const next = this.#waiting.shift();
     if (next !== undefined) return this.#take(next);
     this.#draw();
-    await this.#signal(why === null ? "turn.ended" : "failed", why ?? undefined);
+    const last = record.messages.at(-1);
+    const said = last?.role === "assistant" && typeof last.content !== "string" ? textOf(last.content) : undefined;
+    await this.#signal(why === null ? "turn.ended" : "failed", why ?? said);
   }
 
   text(delta: string): void {

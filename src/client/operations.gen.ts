@@ -35,6 +35,7 @@ interface Operations {
   "town.status": typeof session.townStatus;
   "town.up": typeof session.townUp;
   "session.close": typeof opened.sessionClose;
+  "session.export": typeof opened.sessionExport;
   "session.nudge": typeof opened.sessionNudge;
   "session.open": typeof opened.sessionOpen;
   "session.queue": typeof opened.sessionQueue;

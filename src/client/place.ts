@@ -114,6 +114,8 @@ export function findPlace(flags: PlaceFlags, env: Environment = process.env, cwd
   const place: Place = { town, from, root, plan, home, socket, given: false, tokenFile, tmuxSocket };
   if (flags.file !== undefined || (plan !== null && planTown === town)) return place;
   const remembered = from === "flag" || from === "environment" || plan === null ? recall(home, town) : null;
+  // A town that had no plan so far has this one, which names no other.
+  if (remembered?.plan === null && plan !== null && planTown === null) return place;
   return remembered ? { ...place, ...remembered } : place;
 }
 

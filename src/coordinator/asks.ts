@@ -7,8 +7,11 @@ import { agentsOf, type PlanAgent, type PlanSession } from "../protocol/plan.ts"
 import { sanitise } from "../protocol/text.ts";
 import { fifoOf } from "./birth.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import type { Display, Displays } from "./displays.ts";
 import { FIFO_BYTES, Fifo } from "./fifo.ts";
 import { roomsOf } from "./narrate.ts";
+import type { Nudging } from "./nudging.ts";
+import { composed } from "./screens/composer.ts";
 import type { TmuxPane, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -17,6 +20,9 @@ const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** A shell agent that loops `read line < fifo` closes it between two questions; within this time it is back. */
 const FIFO_PATIENCE_MS = 1_000;
+
+/** Its answer comes by a hook within this of its rest, where it has one. */
+const SAYS_WITHIN_MS = 1_500;
 
 /** A person pressing keys owns the pane; 10 s is the longest pause between two keys of one thought. */
 const HUMAN_QUIET_MS = 10_000;
@@ -49,14 +55,18 @@ interface Pending {
 
 export class Asks {
   readonly #town: Town;
+  readonly #displays: Displays;
+  readonly #nudging: Nudging;
   readonly #broker: () => Promise<Broker | null>;
   readonly #listeners = new Map<string, Set<Stream>>();
   readonly #pending = new Map<string, Pending>();
   readonly #fifos = new Map<string, Fifo>();
 
-  constructor(town: Town, broker: () => Promise<Broker | null>) {
+  constructor(town: Town, broker: () => Promise<Broker | null>, displays: Displays, nudging: Nudging) {
     this.#town = town;
     this.#broker = broker;
+    this.#displays = displays;
+    this.#nudging = nudging;
   }
 
   register(dispatch: Dispatch): void {
@@ -194,6 +204,11 @@ export class Asks {
     const quietMs = await this.#town.tmux.sinceHumanKeyMs(session.id);
     if (quietMs !== null && quietMs < HUMAN_QUIET_MS) throw heldBack(target, "a person is typing there");
     if (pane.inMode) throw heldBack(target, "its pane is in copy mode");
+    await this.#displays.ready(session.marks!.id);
+    const display = this.#displays.at(pane.id);
+    // Its own profile, not that of any program: a shell is no conversation.
+    if (display && composed(display.screen, display.profiles.slice(0, 1)))
+      return this.#converse(target, display, text, timeoutMs);
     const before = await this.#screen(pane);
     if (DIALOG.test(before.split("\n").slice(-8).join("\n"))) throw heldBack(target, "it waits for a yes or no");
     await this.#town.tmux.typeText(pane.id, text, { enter: true });
@@ -209,6 +224,32 @@ export class Asks {
       }
       const answer = behind(before, last, text);
       if (answer !== "" && performance.now() - stillSinceMs >= STILL_MS) return answer;
+    }
+    throw noAnswer(target, timeoutMs, "keys");
+  }
+
+  /** With a program that has a place to type and says what it does: the question is submitted there, its next answer is the answer. */
+  async #converse(target: Target, display: Display, text: string, timeoutMs: number): Promise<string> {
+    const before = sanitise(display.screen.text().join("\n"));
+    const askedMs = this.#town.now();
+    const { outcome, why } = await this.#nudging.typeNow(display.session, display.slot, text);
+    if (outcome !== "submitted") throw heldBack(target, why);
+    const untilMs = askedMs + timeoutMs;
+    let restedMs: number | null = null;
+    while (this.#town.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      if (display.answered && display.answered.atMs > askedMs) return sanitise(display.answered.text);
+      const { state, reason, sinceMs, text: asks } = display.track.activity;
+      if (state === "waiting")
+        throw heldBack(target, `it asks a person first (${reason}): ${asks ?? ""}`, "was answered by");
+      if (state === "dead") throw heldBack(target, "its process has ended", "was answered by");
+      const rests = (state === "idle" || state === "done-unseen") && sinceMs > askedMs;
+      restedMs = rests ? (restedMs ?? this.#town.now()) : null;
+      // It has no word of its own for its answer: then what its screen shows behind the question.
+      if (restedMs !== null && this.#town.now() - restedMs > SAYS_WITHIN_MS) {
+        const answer = behind(before, sanitise(display.screen.text().join("\n")), text);
+        if (answer !== "") return answer;
+      }
     }
     throw noAnswer(target, timeoutMs, "keys");
   }
@@ -420,10 +461,10 @@ function noAnswer(target: Target, timeoutMs: number, route: Route): BosunError {
   });
 }
 
-function heldBack(target: Target, because: string): BosunError {
+function heldBack(target: Target, because: string, what = "was typed to"): BosunError {
   return new BosunError({
     code: "REFUSED",
-    what: `nothing was typed to ${target.id}`,
+    what: `nothing ${what} ${target.id}`,
     why: because,
     fix: `bosun send ${target.id} SUBJECT TEXT   leaves it in its inbox`,
   });

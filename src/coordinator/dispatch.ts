@@ -49,7 +49,7 @@ export interface Stream {
 }
 
 /** The coordinator itself, asking its own operations. */
-const COORDINATOR: Actor = {
+export const COORDINATOR: Actor = {
   name: "coordinator",
   id: "coordinator",
   kind: "coordinator",

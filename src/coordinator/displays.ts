@@ -55,14 +55,17 @@ export interface Display {
   files: OwnFiles;
   filed: OwnSign | null;
   hook: OwnSign | null;
+  /** What it last answered, by its own word. */
+  answered: { text: string; atMs: number } | null;
   /** Which of the two is believed. */
   judged: Judged | null;
   /** When it had last written as it was judged. */
   judgedWrite: number | null;
   wroteAtMs: number | null;
   exit: string | null;
-  /** Called when the picture has changed. */
+  /** Called when the picture has changed: of people who look, and of us. */
   watchers: Set<() => void>;
+  waiting: Set<() => void>;
   release: () => void;
   judging: NodeJS.Timeout | null;
 }
@@ -116,6 +119,7 @@ export class Displays {
         const filed = display.files.read(this.#town.now());
         if (filed === display.filed) continue;
         display.filed = filed;
+        this.#answered(display, filed);
         this.#judge(display);
       }
     }, FILES_EVERY_MS);
@@ -150,7 +154,12 @@ export class Displays {
   /** What the program in a pane has just said of itself by a hook. */
   heard(display: Display, sign: OwnSign): void {
     display.hook = sign;
+    this.#answered(display, sign);
     this.#judge(display);
+  }
+
+  #answered(display: Display, sign: OwnSign | null): void {
+    if (sign?.answer) display.answered = { text: sign.answer, atMs: sign.atMs };
   }
 
   /** Calls `listener` when a session does something else than before; gives the function that ends it. */
@@ -217,11 +226,13 @@ export class Displays {
         files: new OwnFiles(own, pane.pid),
         filed: null,
         hook: null,
+        answered: null,
         judged: null,
         judgedWrite: null,
         wroteAtMs: null,
         exit: pane.dead ? (pane.exit ?? "ended") : null,
         watchers: new Set(),
+        waiting: new Set(),
         release: () => {},
         judging: null,
       };
@@ -311,7 +322,7 @@ export class Displays {
   }
 
   #changed(display: Display): void {
-    for (const watcher of display.watchers) watcher();
+    for (const each of [...display.watchers, ...display.waiting]) each();
   }
 
   #judgeSoon(display: Display): void {
@@ -352,7 +363,7 @@ export class Displays {
     actor: Actor,
   ): Promise<{ session: PlanSession; display: Display }> {
     const session = meant(this.#town, text, actor);
-    await this.#ready(session.id);
+    await this.ready(session.id);
     const found = this.of(session.id).find(
       (each) =>
         pane === undefined ||
@@ -371,7 +382,7 @@ export class Displays {
   }
 
   /** What has just been started is about to have a picture. */
-  async #ready(session: string): Promise<void> {
+  async ready(session: string): Promise<void> {
     const runs = (): boolean => {
       const found = this.#town.world?.sessions.find((each) => each.marks?.id === session);
       return found !== undefined && found.marks!.town === this.#town.name.name;

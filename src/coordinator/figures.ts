@@ -50,6 +50,8 @@ export interface Gauges {
   memoryKeys: number;
   /** tmux sessions by state. */
   sessions: Record<string, number>;
+  /** Since the coordinator started. */
+  stalls: { count: number; longestMs: number };
   logHead: number;
   /** Of the log with its views, and what SQLite keeps beside it. */
   logBytes: number;
@@ -87,6 +89,7 @@ export class Figures {
       memory: memory.by_type,
       memoryKeys: memory.unique_keys,
       sessions: counted(sessions.map((session) => session.state)),
+      stalls: this.#town.stalls,
       logHead: this.#town.ledger.head().position,
       logBytes: ["", "-wal"]
         .map((end) => join(this.#town.cradle.stateFolder, `log.sqlite${end}`))

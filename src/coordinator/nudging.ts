@@ -7,6 +7,7 @@ import type { Actor, Dispatch } from "./dispatch.ts";
 import type { Display, Displays } from "./displays.ts";
 import { type Composed, composed, isSameText } from "./screens/composer.ts";
 import { type InputRow, waitingInputs } from "./sessions/projection.ts";
+import type { Untouched } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
 /** A person who pressed a key this recently is at work there. */
@@ -16,6 +17,20 @@ const HUMAN_WITHIN_MS = 5_000;
 const SHOWN_WITHIN_MS = 3_000;
 const LEFT_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 50;
+
+/** Between a paste and Enter: programs that watch for pastes swallow an Enter that comes with it (Codex waits 120 ms). */
+const ENTER_AFTER_MS = 150;
+const ENTER = Buffer.from("\r");
+
+/** Keys that every line editor knows. */
+const LINE_START = "\x01";
+const LINE_END = "\x05";
+const RIGHT = "\x1b[C";
+const DELETE = "\x1b[3~";
+const TAKE_BACK_TRIES = 3;
+const TAKEN_BACK_WITHIN_MS = 500;
+/** In one command of tmux: no key of a person comes between them. */
+const MOST_KEYS = 1_000;
 
 /** What is held is tried again this often, besides whenever something there changes. */
 const AGAIN_EVERY_MS = 500;
@@ -151,26 +166,71 @@ export class Nudging {
     }
   }
 
-  async #type(row: InputRow): Promise<Settled> {
+  /** Types a text now or not at all, past the queue only while nothing waits in it. */
+  async typeNow(session: string, slot: string | null, text: string): Promise<Settled> {
+    if (this.#busy.has(session) || waitingInputs(this.#town.ledger.views, session).length > 0)
+      return { outcome: "held", why: "something else is to be typed there first" };
+    this.#busy.add(session);
+    try {
+      return await this.#type({ session, slot, text });
+    } finally {
+      this.#busy.delete(session);
+    }
+  }
+
+  async #type(row: Pick<InputRow, "session" | "slot" | "text">): Promise<Settled> {
+    await this.#displays.ready(row.session);
     const display = this.#displays.displayOf(row.session, row.slot);
     if (!display) return { outcome: "not-ready", why: "it does not run" };
+    const place = this.#placeOf(display);
+    const lastKeyS = place && (await this.#town.tmux.lastKeyS(place.session));
     const why = await this.#obstacle(display);
-    if (why !== null) return { outcome: "held", why };
-    await this.#town.tmux.typeText(display.pane, row.text);
-    const shown = await this.#until(display, SHOWN_WITHIN_MS, (now) => now !== null && isOurs(now, row.text));
-    if (!shown || (await this.#humanIsHere(display))) {
+    if (why !== null || !place || lastKeyS === null) return { outcome: "held", why: why ?? "its process has ended" };
+    const untouched = (): Untouched => ({ ...place, lastKeyS, cursor: { ...display.screen.cursor } });
+    const typedMs = performance.now();
+    // Between the look and the paste a person may begin: tmux knows, and then nothing is typed.
+    if (!(await this.#town.tmux.typeText(display.pane, row.text, { untouched: untouched() })))
+      return { outcome: "held", why: "somebody has begun to type there" };
+    const shown = await this.#until(
+      display,
+      SHOWN_WITHIN_MS,
+      (now) => now !== null && (isOurs(now, row.text) || standsBefore(now, row.text) !== null),
+    );
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, ENTER_AFTER_MS - (performance.now() - typedMs))));
+    const now = composed(display.screen, display.profiles);
+    const ours = shown && now !== null && isOurs(now, row.text);
+    // The same between that look and Enter.
+    const entered = ours && (await this.#town.tmux.typeKeys(display.pane, ENTER, { untouched: untouched() }));
+    if (!entered) {
+      if (await this.#takeBack(display, row.text)) return { outcome: "held", why: "somebody typed there meanwhile" };
       return {
         outcome: "unproven",
-        why: shown
+        why: ours
           ? "somebody typed there meanwhile; it stands in the composer, Enter was not pressed"
           : "it was typed, and did not appear as it was; Enter was not pressed",
       };
     }
-    await this.#town.tmux.typeKeys(display.pane, Buffer.from("\r"));
     const left = await this.#until(display, LEFT_WITHIN_MS, (now) => now === null || !isOurs(now, row.text));
     return left
       ? { outcome: "submitted", why: "it stood in the composer, and left it with Enter" }
       : { outcome: "unproven", why: "Enter was pressed, and it still stands there" };
+  }
+
+  /**
+   * Takes our text out of what a person types around it, who goes on meanwhile: from the beginning of the line over what stood
+   * there before, so that it does not matter how much they have typed behind it. Gives whether it is gone.
+   */
+  async #takeBack(display: Display, text: string): Promise<boolean> {
+    for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
+      const now = composed(display.screen, display.profiles);
+      const before = now && standsBefore(now, text);
+      if (before === null) return tries > 0;
+      const keys = `${LINE_START}${RIGHT.repeat(cells(before))}${DELETE.repeat(cells(text))}${LINE_END}`;
+      if (keys.length > MOST_KEYS) return false;
+      await this.#town.tmux.typeKeys(display.pane, Buffer.from(keys));
+      await this.#until(display, TAKEN_BACK_WITHIN_MS, (then) => !then || standsBefore(then, text) === null);
+    }
+    return false;
   }
 
   /** Why nothing may be typed there now, or null. */
@@ -192,6 +252,12 @@ export class Nudging {
     return null;
   }
 
+  #placeOf(display: Display): Pick<Untouched, "session" | "window"> | null {
+    const found = this.#town.world?.sessions.find((each) => each.marks?.id === display.session);
+    const window = found?.windows.find((each) => each.panes.some((pane) => pane.id === display.pane));
+    return found && window ? { session: found.id, window: window.id } : null;
+  }
+
   async #humanIsHere(display: Display): Promise<boolean> {
     const found = this.#town.world?.sessions.find((each) => each.marks?.id === display.session);
     const sinceMs = found ? await this.#town.tmux.sinceHumanKeyMs(found.id) : null;
@@ -203,7 +269,15 @@ export class Nudging {
     for (;;) {
       if (fits(composed(display.screen, display.profiles))) return true;
       if (performance.now() > endMs) return false;
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      await new Promise<void>((resolve) => {
+        const next = (): void => {
+          clearTimeout(timer);
+          display.waiting.delete(next);
+          resolve();
+        };
+        const timer = setTimeout(next, LOOK_EVERY_MS);
+        display.waiting.add(next);
+      });
     }
   }
 
@@ -232,6 +306,18 @@ function mayNudge(session: PlanSession, text: string | undefined, actor: Actor):
     why: "nothing is typed there but by a person who says so",
     fix: `bosun type ${nameOf(session)} TEXT --force`,
   });
+}
+
+/** What stands before our text in the composer; null where it does not stand there whole, or alone. */
+function standsBefore(now: Composed, text: string): string | null {
+  if (now.kind !== "text" || isSameText(now.text, text)) return null;
+  const at = now.text.indexOf(text);
+  return at === -1 ? null : now.text.slice(0, at);
+}
+
+/** Keys that go over it. */
+function cells(text: string): number {
+  return [...new Intl.Segmenter().segment(text)].length;
 }
 
 function isOurs(now: Composed, text: string): boolean {

@@ -3,8 +3,15 @@ import { isAbsolute, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, SessionOpened } from "../protocol/event.ts";
 import { timedId } from "../protocol/id.ts";
-import { MAX_OPENED, SESSION_LABEL, SESSION_LABEL_RULE } from "../protocol/labels.ts";
-import { sessionClose, sessionOpen, sessionRename, sessionSwitch, sessionType } from "../protocol/opened.ts";
+import { MAX_OPENED, SESSION_LABEL, SESSION_LABEL_RULE, type SessionType } from "../protocol/labels.ts";
+import {
+  sessionClose,
+  sessionExport,
+  sessionOpen,
+  sessionRename,
+  sessionSwitch,
+  sessionType,
+} from "../protocol/opened.ts";
 import type { InputOf } from "../protocol/operation.ts";
 import { nameOf, type PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";
@@ -35,6 +42,7 @@ export class Opening {
     dispatch.handle(sessionClose, (input, { actor }) => this.#inTurn(() => this.#close(input, actor)));
     dispatch.handle(sessionRename, (input, { actor }) => this.#inTurn(() => this.#rename(input, actor)));
     dispatch.handle(sessionSwitch, (input, { actor }) => this.#switch(input, actor));
+    dispatch.handle(sessionExport, (input) => this.#export(input.sessions));
     dispatch.handle(sessionType, (input, { actor }) => this.#type(input, actor));
   }
 
@@ -119,7 +127,12 @@ export class Opening {
     });
   }
 
-  async #close(input: InputOf<typeof sessionClose>, actor: Actor) {
+  /** Ends and archives an opened session, as `close` does. */
+  close(session: string, because: string, actor: Actor) {
+    return this.#inTurn(() => this.#close({ session }, actor, because));
+  }
+
+  async #close(input: InputOf<typeof sessionClose>, actor: Actor, because = "closed") {
     const town = this.#town;
     const declared = this.#opened(input.session, actor);
     const found = town.world?.sessions.find((each) => each.marks?.id === declared.id);
@@ -136,7 +149,7 @@ export class Opening {
     const before = activeOf(town.ledger.views, actor.id);
     await this.#reconcile.down({ sessions: [declared.id], yes: true }, actor);
     const worktree = row.worktree && (await removeWorktree(row.worktree, input.dropBranch ?? false));
-    await this.#write(actor, [{ type: "session.closed", data: { session: declared.id, because: "closed" } }]);
+    await this.#write(actor, [{ type: "session.closed", data: { session: declared.id, because } }]);
     town.openedChanged();
     const next = before?.session === declared.id ? (before.before ?? this.#newest()) : before?.session;
     if (next && next !== before?.session)
@@ -237,13 +250,28 @@ export class Opening {
     return { session: declared.id, pane: pane.id, bytes: bytes.length };
   }
 
+  #export(names: string[] | undefined) {
+    const rows = openedRows(this.#town.ledger.views).filter((row) => row.damaged === null);
+    const wanted = names?.flatMap((name) => this.#town.meant(name).map((session) => this.#beside(session).id));
+    return {
+      version: 1 as const,
+      sessions: rows
+        .filter((row) => wanted === undefined || wanted.includes(row.session))
+        .map(({ label, purpose, entry }) => ({ name: label, type: purpose as SessionType | null, entry })),
+    };
+  }
+
   #opened(text: string | undefined, actor: Actor): PlanSession {
-    const found = meant(this.#town, text, actor);
+    return this.#beside(meant(this.#town, text, actor));
+  }
+
+  /** Throws REFUSED for a session of the plan. */
+  #beside(found: PlanSession): PlanSession {
     if (found.label !== undefined) return found;
     throw new BosunError({
       code: "REFUSED",
       what: `${found.name} is a session of the floor plan`,
-      why: "only what was opened beside the plan is closed or renamed like this",
+      why: "only what was opened beside the plan is closed, renamed or exported like this",
       fix: `bosun down ${found.id}, or change the floor plan`,
     });
   }
@@ -258,7 +286,7 @@ export class Opening {
 }
 
 function entryOf(
-  { run, chat, env, agent, type }: InputOf<typeof sessionOpen>,
+  { run, chat, env, agent, type, idleMs }: InputOf<typeof sessionOpen>,
   label: string,
   id: string,
   cwd: string,
@@ -273,6 +301,7 @@ function entryOf(
     start: "boot",
     // A conversation goes on where it was.
     restart: chat ? "on-failure" : "never",
+    ...(idleMs !== undefined && { idle: `${idleMs}ms` }),
   };
 }
 

@@ -2,9 +2,11 @@ import { EventEmitter } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "pino";
 import { BosunError } from "../protocol/error.ts";
+import { parseName } from "../protocol/names.ts";
 import type { Plan, PlanSession } from "../protocol/plan.ts";
 import type { Cradle } from "./birth.ts";
 import type { Ledger } from "./log/ledger.ts";
+import { sessionsOfGroup } from "./plan/members.ts";
 import { unwritten, withOpened } from "./plan/opened.ts";
 import { readPlan } from "./plan/read.ts";
 import type { Registry } from "./registry.ts";
@@ -118,6 +120,9 @@ export class Town extends EventEmitter<TownEvents> {
     return withOpened(plan, openedRows(this.ledger.views));
   }
 
+  /** Moments in which this process answered nobody, since it started. */
+  readonly stalls = { count: 0, longestMs: 0 };
+
   /** Puts a plan in force without starting anything. */
   adoptPlan(plan: Plan): void {
     this.#written = plan;
@@ -161,6 +166,19 @@ export class Town extends EventEmitter<TownEvents> {
     }
   }
 
+  /** What a command about several means: a session, or with `@group` all sessions of its members. */
+  meant(text: string): PlanSession[] {
+    return text.startsWith("@") && this.plan ? sessionsOfGroup(this.plan, text.slice(1)) : [this.declared(text)];
+  }
+
+  /** `hq-mayor` of the days of one town for a machine: the session with that role, while the plan accepts such names. */
+  #byOldName(text: string, sessions: readonly PlanSession[]): PlanSession | undefined {
+    const identity = this.plan && parseName(this.plan.names, text);
+    if (!identity?.legacy) return undefined;
+    const fitting = sessions.filter((session) => session.role === identity.role && session.rig === null);
+    return fitting.length === 1 ? fitting[0] : undefined;
+  }
+
   /** A session by what people call it, plan id, tmux name, number, or a unique beginning of one of the names. */
   declared(text: string): PlanSession {
     const sessions = this.plan?.sessions ?? [];
@@ -172,6 +190,8 @@ export class Town extends EventEmitter<TownEvents> {
       const numbered = sessions.find((session) => numbers.get(session.id) === Number(text));
       if (numbered) return numbered;
     }
+    const old = this.#byOldName(text, sessions);
+    if (old) return old;
     const begins =
       text === "" ? [] : sessions.filter((session) => names(session).some((name) => name.startsWith(text)));
     if (begins.length === 1) return begins[0]!;

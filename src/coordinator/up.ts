@@ -8,6 +8,7 @@ import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protoc
 import { fifoOf, prepare, prepareRespawn } from "./birth.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import { type Difference, type DiffOptions, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
+import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
 import type { SessionId, TmuxSession } from "./tmux/port.ts";
@@ -33,6 +34,14 @@ export function registerUp(dispatch: Dispatch, town: Town, reconcile: Reconcile)
   dispatch.handle(townUp, (input, call) => reconcile.up(input, call.actor, call.stream));
   dispatch.handle(townDown, (input, call) => reconcile.down(input, call.actor));
   dispatch.handle(sessionRestart, (input, call) => reconcile.restart(input, call.actor));
+}
+
+interface DownInput {
+  sessions?: string[] | undefined;
+  yes?: boolean | undefined;
+  dryRun?: boolean | undefined;
+  /** What the log says of it; default `down`. */
+  because?: string;
 }
 
 type UpInput = {
@@ -61,10 +70,7 @@ export class Reconcile {
     return this.#inTurn(() => this.#up(input, actor, stream));
   }
 
-  down(
-    input: { sessions?: string[] | undefined; yes?: boolean | undefined; dryRun?: boolean | undefined },
-    actor: Actor,
-  ) {
+  down(input: DownInput, actor: Actor) {
     return this.#inTurn(() => this.#down(input, actor));
   }
 
@@ -294,15 +300,12 @@ export class Reconcile {
     progress.step(step.name, `${step.panes.length} pane${step.panes.length > 1 ? "s" : ""} started again`);
   }
 
-  async #down(
-    input: { sessions?: string[] | undefined; yes?: boolean | undefined; dryRun?: boolean | undefined },
-    actor: Actor,
-  ) {
+  async #down(input: DownInput, actor: Actor) {
     const town = this.#town;
     const world = await town.look();
     const wanted =
       input.sessions && input.sessions.length > 0
-        ? new Set(input.sessions.map((text) => town.declared(text).id))
+        ? new Set(input.sessions.flatMap((text) => town.meant(text).map((each) => each.id)))
         : null;
     const found = (world?.sessions ?? []).filter(
       (session) => session.marks?.town === town.name.name && (wanted === null || wanted.has(session.marks.id)),
@@ -347,7 +350,12 @@ export class Reconcile {
         events: changed.map(
           (id): Event => ({
             type: "session.wanted",
-            data: { session: id, name: declared.get(id)?.name ?? id, wanted: "stopped", because: "down" },
+            data: {
+              session: id,
+              name: declared.get(id)?.name ?? id,
+              wanted: "stopped",
+              because: input.because ?? "down",
+            },
           }),
         ),
         result: null,
@@ -518,7 +526,8 @@ function nextEpoch(town: Town, id: string): number {
 function named(plan: Plan, names: string[] | undefined): Set<string> | null {
   if (!names || names.length === 0) return null;
   return new Set(
-    names.map((text) => {
+    names.flatMap((text) => {
+      if (text.startsWith("@")) return sessionsOfGroup(plan, text.slice(1)).map((each) => each.id);
       const session = plan.sessions.find((each) => each.id === text || each.name === text);
       if (session) return session.id;
       throw new BosunError({

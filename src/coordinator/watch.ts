@@ -1,5 +1,6 @@
 import type { Event } from "../protocol/event.ts";
 import { agentAt, type Plan, type PlanSession } from "../protocol/plan.ts";
+import { COORDINATOR } from "./dispatch.ts";
 import { declaredPanes } from "./plan/diff.ts";
 import { decideRestart } from "./restart.ts";
 import { layoutOf, sessionRow } from "./sessions/projection.ts";
@@ -13,7 +14,10 @@ const LOOK_AFTER_MS = 30;
 /** tmux tells most things; layouts, attached people and lost events are found by looking. One look costs about 1 ms. */
 const LOOK_EVERY_MS = 2_000;
 
-const COORDINATOR = "coordinator";
+/** A session that cannot be brought back is tried again after a second, then after twice as long each time, then left. */
+const RETRY_MS = 1_000;
+const RETRY_MAX_MS = 60_000;
+const MOST_ATTEMPTS = 10;
 
 /** Ends of one pane (or of a whole session, slot "*") since the coordinator knows it. */
 interface History {
@@ -38,6 +42,7 @@ export class Watch {
   #comparing: Promise<void> = Promise.resolve();
   #looking: NodeJS.Timeout | null = null;
   #every: NodeJS.Timeout | null = null;
+  readonly #retries = new Set<NodeJS.Timeout>();
   #stopped = false;
 
   constructor(town: Town, reconcile: Reconcile) {
@@ -65,6 +70,7 @@ export class Watch {
     this.#stopped = true;
     if (this.#looking) clearTimeout(this.#looking);
     if (this.#every) clearInterval(this.#every);
+    for (const retry of this.#retries) clearTimeout(retry);
     for (const history of this.#histories.values()) if (history.timer) clearTimeout(history.timer);
   }
 
@@ -94,8 +100,8 @@ export class Watch {
     }
     this.#noteStrangers(world, plan, events);
     if (events.length > 0)
-      await this.#town.ledger.write({ actor: COORDINATOR, decide: () => ({ events, result: null }) });
-    if (vanished.length > 0) this.#bringBack(vanished);
+      await this.#town.ledger.write({ actor: COORDINATOR.name, decide: () => ({ events, result: null }) });
+    if (vanished.length > 0) void this.#bringBack(vanished);
   }
 
   #compareFound(plan: Plan, declared: PlanSession, session: TmuxSession, world: World, events: Event[]): void {
@@ -156,7 +162,7 @@ export class Watch {
       const pane = session && declaredPanes(session).find((each) => each.slot === slot);
       const wanted = sessionRow(town.ledger.views, declared.id)?.wanted === "running";
       if (this.#stopped || !session || !pane?.dead || !wanted || town.busy.has(declared.id)) return;
-      await respawnPane(town, plan, declared, session, slot, pane.id, attempt, because, COORDINATOR);
+      await respawnPane(town, plan, declared, session, slot, pane.id, attempt, because, COORDINATOR.name);
       await town.look();
     } catch (error) {
       town.log.error({ err: error, session: declared.id, slot }, "starting a pane again failed");
@@ -196,18 +202,43 @@ export class Watch {
     return decision.do === "restart";
   }
 
-  #bringBack(sessions: PlanSession[]): void {
-    const actor = {
-      name: COORDINATOR,
-      id: COORDINATOR,
-      kind: "coordinator",
-      role: "admin",
-      session: null,
-      epoch: 0,
-    } as const;
-    this.#reconcile
-      .up({ sessions: sessions.map((session) => session.id) }, actor, null)
-      .catch((error: unknown) => this.#town.log.error({ err: error }, "bringing sessions back failed"));
+  /** All that went together come back together; what does not start then is tried again, later and later, for as long as it is wanted. */
+  async #bringBack(sessions: readonly PlanSession[], attempt = 1): Promise<void> {
+    const { ledger } = this.#town;
+    let failed: { session: string; error: string }[];
+    try {
+      ({ failed } = await this.#reconcile.up({ sessions: sessions.map((session) => session.id) }, COORDINATOR, null));
+    } catch (error) {
+      this.#town.log.error({ err: error }, "bringing sessions back failed");
+      failed = sessions.map(({ name }) => ({
+        session: name,
+        error: error instanceof Error ? error.message : String(error),
+      }));
+    }
+    const left = sessions.filter(({ name }) => failed.some((each) => each.session === name));
+    if (left.length === 0 || this.#stopped) return;
+    await ledger.write({
+      actor: COORDINATOR.name,
+      decide: () => ({
+        events: left.map(
+          ({ id, name }): Event => ({
+            type: "session.failed",
+            data: { session: id, name, attempt, because: failed.find((each) => each.session === name)!.error },
+          }),
+        ),
+        result: null,
+      }),
+    });
+    if (attempt >= MOST_ATTEMPTS) return;
+    const timer = setTimeout(
+      () => {
+        this.#retries.delete(timer);
+        const wanted = left.filter(({ id }) => sessionRow(ledger.views, id)?.wanted === "running");
+        if (wanted.length > 0 && !this.#stopped) void this.#bringBack(wanted, attempt + 1);
+      },
+      Math.min(RETRY_MS * 2 ** (attempt - 1), RETRY_MAX_MS),
+    );
+    this.#retries.add(timer);
   }
 
   #historyOf(session: string, slot: string): History {

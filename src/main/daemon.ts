@@ -15,6 +15,7 @@ import { Figures } from "../coordinator/figures.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { registerHooks } from "../coordinator/hooks.ts";
+import { Idling } from "../coordinator/idling.ts";
 import { Leases } from "../coordinator/leasing.ts";
 import { takeLock } from "../coordinator/lock.ts";
 import { openLedger } from "../coordinator/log/ledger.ts";
@@ -43,6 +44,7 @@ import { listen } from "../coordinator/server/socket.ts";
 import { Tcp } from "../coordinator/server/tcp.ts";
 import { Traffic } from "../coordinator/server/traffic.ts";
 import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
+import { Stalls } from "../coordinator/stalls.ts";
 import { registerStatus } from "../coordinator/status.ts";
 import { tasksProjection } from "../coordinator/tasks/projection.ts";
 import { openTmux } from "../coordinator/tmux/tmux.ts";
@@ -149,7 +151,7 @@ async function main(): Promise<void> {
   registerHearing(dispatch, town, hearing);
   registerNarrate(dispatch, town);
   registerViews(dispatch, town, reconcile);
-  new Opening(dispatch, town, reconcile);
+  const opening = new Opening(dispatch, town, reconcile);
   const displays = new Displays(
     dispatch,
     town,
@@ -167,9 +169,12 @@ async function main(): Promise<void> {
   registerChats(dispatch, town, displays);
   registerHooks(dispatch, town, displays, mail);
   const figures = new Figures(dispatch, town);
+  const nudging = new Nudging(dispatch, town, displays);
   const closing = [
     registry,
-    new Nudging(dispatch, town, displays),
+    nudging,
+    new Idling(town, displays, reconcile, opening),
+    new Stalls(town),
     displays,
     new Memory(dispatch, town),
     new Leases(dispatch, town),
@@ -177,7 +182,7 @@ async function main(): Promise<void> {
     figures,
   ];
   registerMoving(dispatch, town);
-  new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name)).register(dispatch);
+  new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name), displays, nudging).register(dispatch);
 
   const house: House = {
     dispatch,

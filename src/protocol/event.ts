@@ -25,6 +25,8 @@ export type Event =
         adopted: boolean;
       };
     }
+  /** One that was to come back did not start; it is tried again. */
+  | { type: "session.failed"; data: { session: string; name: string; attempt: number; because: string } }
   | { type: "session.exited"; data: { session: string; name: string; epoch: number; exit: string; because: string } }
   | { type: "session.stopped"; data: { session: string; name: string; epoch: number; because: string } }
   | { type: "session.renamed"; data: { session: string; from: string; to: string } }
@@ -173,6 +175,7 @@ const KNOWN: Record<EventType, true> = {
   "session.wanted": true,
   "session.started": true,
   "session.exited": true,
+  "session.failed": true,
   "session.stopped": true,
   "session.renamed": true,
   "session.opened": true,

@@ -21,6 +21,7 @@ export const sessionOpen = defineOperation({
     env: z.record(z.string(), z.string()).optional(),
     agent: z.string().optional().describe("what lives in it: claude, codex, script …; default by the command"),
     worktree: z.boolean().optional().describe("a git worktree and branch of its own"),
+    idleMs: z.number().int().positive().optional().describe("closed after resting for so long"),
   }),
   output: z.looseObject({
     session: z.string(),
@@ -146,4 +147,26 @@ export const sessionQueue = defineOperation({
     ),
   }),
   errors: ["UNKNOWN_SESSION", "NOT_FOUND"],
+});
+
+export const sessionExport = defineOperation({
+  name: "session.export",
+  summary: "What was opened beside the floor plan, so that it can be opened again elsewhere",
+  effect: "read",
+  role: "operator",
+  input: z.strictObject({
+    sessions: z.array(Which).optional().describe("these only; default all that are open; @group for a group's"),
+  }),
+  output: z.looseObject({
+    version: z.literal(1),
+    sessions: z.array(
+      z.looseObject({
+        name: z.string(),
+        type: SessionType.nullable(),
+        /** As an entry of a floor plan. */
+        entry: z.record(z.string(), z.unknown()),
+      }),
+    ),
+  }),
+  errors: ["UNKNOWN_SESSION", "REFUSED"],
 });

@@ -110,6 +110,8 @@ export interface PlanSession {
   access: string[] | null;
   start: "boot" | "manual" | "schedule";
   restart: { policy: RestartPolicy; spec: Record<string, unknown> };
+  /** It is ended after resting for so long; null = never. */
+  idleMs: number | null;
   health: Record<string, unknown> | null;
   chapter: Record<string, unknown> | null;
   chat: ChatSpec | null;

@@ -90,7 +90,7 @@ async function says(agent: string, rule: string, state: string, source = /./): P
 
 describe("real agents, offline, against a model on loopback", () => {
   test.skipIf(!installed("claude"))(
-    "O3-20: claude: trust, the key, idle, working, a permission, done",
+    "O3-20, S0-46, S0-49: claude: trust, the key, idle, working, a permission, done",
     async () => {
       settings(".claude.json", JSON.stringify({ hasCompletedOnboarding: true, theme: "dark" }));
       await start(
@@ -108,6 +108,10 @@ describe("real agents, offline, against a model on loopback", () => {
       await says("claude", "api-key", "waiting");
       await choose("claude", /❯ Yes/);
       await says("claude", "prompt", "idle", /^state-file$/);
+      expect(await town.json("ask", "claude", "what is the status?", "--timeout", "20s")).toMatchObject({
+        answer: "All done here.",
+        route: "keys",
+      });
       await town.ok("send", "claude", "Ping", "are you there?");
       await wish("claude", "slow please");
       await says("claude", "working", "working", /^state-file$/);
@@ -117,6 +121,9 @@ describe("real agents, offline, against a model on loopback", () => {
       await says("claude", "prompt", "idle", /^state-file$/);
       await wish("claude", "make-a-file");
       await says("claude", "permission", "waiting", /^state-file$/);
+      // A dialog is open: nothing is typed, and why is told.
+      const refused = await town.run(["ask", "claude", "and now?"]);
+      expect([refused.code, refused.stderr]).toEqual([4, expect.stringContaining("it waits for a person: permission")]);
       expect((await town.json("ls", "--waiting")).sessions).toMatchObject([{ label: "claude" }]);
       await choose("claude", /❯ 1\. Yes/);
       await says("claude", "prompt", "idle");
@@ -131,7 +138,7 @@ describe("real agents, offline, against a model on loopback", () => {
   );
 
   test.skipIf(!installed("codex"))(
-    "O3-20: codex: login, trust, idle, working, a permission",
+    "O3-20, S0-46, S0-49: codex: login, trust, idle, working, a permission",
     async () => {
       await start("codex");
       await says("codex", "login", "waiting");
@@ -144,6 +151,10 @@ describe("real agents, offline, against a model on loopback", () => {
       await says("codex", "trust", "waiting");
       await choose("codex", /› 1\. Trust and continue/);
       await says("codex", "prompt", "idle");
+      expect(await town.json("ask", "codex", "what is the status?", "--timeout", "20s")).toMatchObject({
+        answer: "All done here.",
+        route: "keys",
+      });
       await wish("codex", "slow please");
       await says("codex", "working", "working", /^transcript$/);
       await says("codex", "prompt", "idle", /^transcript$/);
@@ -156,7 +167,7 @@ describe("real agents, offline, against a model on loopback", () => {
   );
 
   test.skipIf(!installed("gemini"))(
-    "O3-20: gemini: trust, idle, working, a permission",
+    "O3-20, S0-46, S0-49: gemini: trust, idle, working, a permission",
     async () => {
       settings(".gemini/settings.json", JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));
       await town.ok("hooks", "config", "gemini", "--write", "--yes");
@@ -168,6 +179,10 @@ describe("real agents, offline, against a model on loopback", () => {
       await town.ok("close", "gemini");
       await start("gemini", { GEMINI_API_KEY: "x", GOOGLE_GEMINI_BASE_URL: url });
       await says("gemini", "prompt", "idle", /^hook:SessionStart$/);
+      expect(await town.json("ask", "gemini", "what is the status?", "--timeout", "20s")).toMatchObject({
+        answer: "All done here.",
+        route: "keys",
+      });
       await wish("gemini", "slow please");
       await says("gemini", "working", "working", /^hook:BeforeAgent$/);
       await says("gemini", "prompt", "idle", /^hook:AfterAgent$/);

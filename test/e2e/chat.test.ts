@@ -56,9 +56,10 @@ test("S3-14, S3-23: two conversations with a model, each with its own history, w
     ["assistant", "All done here."],
   ]);
   expect((await said("bob")).map(({ text }) => text)).toEqual(["bob is asked", "All done here."]);
+  expect((await town.json("ask", "bob", "again?")).answer).toBe("All done here.");
   expect((await town.json("chat", "ls")).chats).toMatchObject([
     { name: "ann", model: "lab/small", turns: 1, input_tokens: 5, output_tokens: 5, cost: null },
-    { name: "bob", turns: 1 },
+    { name: "bob", turns: 2 },
   ]);
   const [entry] = (await town.json("ls")).sessions;
   expect(entry).toMatchObject({ label: "ann", kind: "chat" });
@@ -87,7 +88,7 @@ test("a tool of ours that changes something waits for a person's word, and acts 
   expect((await said("ann")).filter(({ tool }) => tool !== null).at(-1)!.text).toContain("go");
 }, 90_000);
 
-test("killed in the middle of an answer, it is there again, shows what had come, and asks anew", async () => {
+test("O3-15: killed in the middle of an answer, it is there again, shows what had come, and asks anew", async () => {
   await town.ok("chat", "new", "ann", ...lab());
   await done("ann");
   await town.ok("nudge", "ann", "trickle it");

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { openConnection } from "../../src/client/connection.ts";
 import { TownUnderTest, until } from "./town-under-test.ts";
 
 const COMPOSER = resolve(import.meta.dirname, "composer.fixture.ts");
@@ -151,3 +152,44 @@ test("O3-22: thirty texts while somebody types at random: none is mixed with ano
   expect(submitted().filter((line) => ours.includes(line)).length).toBeGreaterThanOrEqual(30 - unproven);
   expect(unproven).toBeLessThan(10);
 }, 240_000);
+
+test("a megabyte comes byte for byte into a program that reads raw", async () => {
+  const got = join(town.folder, "got");
+  const reader = `process.stdin.setRawMode(true); process.stdout.write("\\x1b[?2004hready"); const out = require("fs").openSync(${JSON.stringify(got)}, "a"); process.stdin.on("data", (bytes) => require("fs").writeSync(out, bytes));`;
+  const program = join(town.folder, "reader.cjs");
+  writeFileSync(program, reader);
+  await town.ok("new", "reader", "--", `exec ${process.execPath} ${program}`);
+  await until(() => town.capture("=reader:").includes("ready"), "the reader");
+  const line = (n: number): string => `${n} ${"déjà vu 日本 'x' \"y\" $z `w` #{q} \\ ;".repeat(3)}\n`;
+  const text = Array.from({ length: 7_000 }, (_, n) => line(n))
+    .join("")
+    .slice(0, 1_000_000);
+  const connection = await openConnection((await town.json("status")).socket);
+  await connection.call("session.type", { session: "reader", line: text });
+  connection.close();
+  const whole = Buffer.from(`\x1b[200~${text}\x1b[201~\r`);
+  await until(() => existsSync(got) && statSync(got).size >= whole.length, "all of it", 60_000);
+  // A paste has carriage returns where the text has line feeds, as from any terminal.
+  const bytes = readFileSync(got, "utf8").replaceAll("\r", "\n");
+  expect(bytes === whole.toString("utf8").replaceAll("\r", "\n")).toBe(true);
+}, 120_000);
+
+test("S1-42: an agent is nudged by its name of today and by the one of before", async () => {
+  town.plan(`version: 1
+names: gastown
+sessions:
+  mayor: { role: mayor, agent: { id: mayor, type: claude }, run: "exec ${process.execPath} ${COMPOSER} ${file}-mayor" }
+`);
+  await town.ok("up");
+  await until(() => town.capture(`=hq-${town.town}-mayor:`).includes("❯"), "the mayor's composer");
+  for (const name of ["hq-mayor", `hq-${town.town}-mayor`, "mayor"])
+    expect((await town.json("nudge", name, `for ${name}`)).outcome).toBe("submitted");
+  expect(readFileSync(`${file}-mayor`, "utf8").trim().split("\n")).toHaveLength(3);
+  const refusing = readFileSync(town.planFile, "utf8").replace(
+    "names: gastown",
+    "names: { preset: gastown, legacy: refuse }",
+  );
+  town.plan(refusing);
+  await town.ok("up");
+  expect((await town.run(["nudge", "hq-mayor", "x"])).code).toBe(3);
+});

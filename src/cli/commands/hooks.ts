@@ -8,8 +8,8 @@ import type { Command } from "../command.ts";
 /** An agent waits for its hooks: ours is gone after this, whatever happened. */
 const WITHIN_MS = 1_000;
 
-/** Of what a hook is given, so much of each text is told: enough to say what an agent waits for. */
-const TEXT_CHARS = 500;
+/** Of what a hook is given, so much of each text is told: what an agent waits for, or has answered. */
+const TEXT_CHARS = 16_000;
 const LIST_ITEMS = 20;
 
 const hook: Command = {

@@ -1,11 +1,12 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Connection } from "../../client/connection.ts";
-import { BosunError } from "../../protocol/error.ts";
+import type { Answer, OperationInput } from "../../client/operations.gen.ts";
+import { BosunError, toErrorBody } from "../../protocol/error.ts";
 import { SESSION_TYPES, type SessionType } from "../../protocol/labels.ts";
 import type { RosterEntry } from "../../protocol/screen.ts";
 import { sanitise } from "../../protocol/text.ts";
-import { durationOf, numberOf, usage } from "../arguments.ts";
+import { durationOf, numberOf, stdinText, usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 
 const open: Command = {
@@ -21,6 +22,7 @@ const open: Command = {
     env: { value: "NAME=VALUE", many: true, about: "a variable of its environment" },
     agent: { value: "TYPE", about: "what lives in it; default by the command" },
     worktree: { about: "a git worktree and branch of its own" },
+    idle: { value: "TIME", about: "closed after resting so long: 1h" },
   },
   examples: ["bosun new hello", "bosun new reviewer --worktree -- claude", "bosun new"],
   async run(invocation) {
@@ -29,6 +31,7 @@ const open: Command = {
     const type = textOf(invocation, "type");
     if (type !== undefined && !SESSION_TYPES.includes(type as SessionType))
       throw usage(`--type ${type}`, open, `one of ${SESSION_TYPES.join(", ")}`);
+    const idleMs = durationOf(invocation, "idle", open);
     const connection = await invocation.connect();
     const opened = await connection.call("session.open", {
       ...(name !== undefined && { name }),
@@ -38,6 +41,7 @@ const open: Command = {
       ...(isSet(invocation, "env") && { env: Object.fromEntries(listOf(invocation, "env").map(assignment)) }),
       ...(textOf(invocation, "agent") !== undefined && { agent: textOf(invocation, "agent")! }),
       ...(isSet(invocation, "worktree") && { worktree: true }),
+      ...(idleMs !== undefined && { idleMs }),
     });
     if (out.wish.json) out.json(opened);
     else {
@@ -48,6 +52,80 @@ const open: Command = {
     return 0;
   },
 };
+
+const exportOpened: Command = {
+  name: "sessions export",
+  args: "[NAME…]",
+  group: "session",
+  anywhere: true,
+  ops: ["session.export"],
+  examples: ["bosun sessions export > crew.json", "bosun sessions export reviewer | ssh lab bosun sessions import -"],
+  async run({ args, out, connect }) {
+    const exported = await (await connect()).call("session.export", { ...(args.length > 0 && { sessions: args }) });
+    out.write(`${JSON.stringify(exported, null, 2)}\n`);
+    return 0;
+  },
+};
+
+const importOpened: Command = {
+  name: "sessions import",
+  args: "FILE|-",
+  group: "session",
+  anywhere: true,
+  summary: "Open the sessions that sessions export has written, with what they ran",
+  examples: ["bosun sessions import crew.json"],
+  async run(invocation) {
+    const [file] = invocation.args;
+    if (file === undefined) throw usage("sessions import needs a file, or -", importOpened, "bosun sessions export");
+    const text = file === "-" ? await stdinText() : readFileSync(file, "utf8");
+    const connection = await invocation.connect();
+    const failed: unknown[] = [];
+    const opened: unknown[] = [];
+    for (const { name, type, entry } of recordsIn(text)) {
+      const idleMs = typeof entry.idle === "string" ? Number.parseInt(entry.idle, 10) : undefined;
+      try {
+        const { run, chat, cwd, env, agent } = entry;
+        const done: Answer<"session.open"> = await connection.call("session.open", {
+          name,
+          ...(type && { type }),
+          ...(chat ? { chat } : { run: run ?? "" }),
+          cwd: cwd && existsSync(cwd) ? cwd : process.cwd(),
+          ...(env && { env }),
+          ...(agent?.type !== undefined && { agent: agent.type }),
+          ...(idleMs && { idleMs }),
+        });
+        opened.push(done);
+        if (!invocation.out.wish.json) invocation.out.line(`✓ Created session '${done.name}' (${done.number})`);
+      } catch (error) {
+        failed.push({ name, error: toErrorBody(error) });
+        invocation.out.say(`✗ ${sanitise(String(name))}: ${toErrorBody(error).what}`);
+      }
+    }
+    if (invocation.out.wish.json) invocation.out.json({ opened, failed });
+    return failed.length > 0 ? 5 : 0;
+  },
+};
+
+interface Exported {
+  name: string;
+  type: SessionType | null;
+  entry: Pick<OperationInput<"session.open">, "run" | "chat" | "cwd" | "env"> & {
+    agent?: { type?: string };
+    idle?: string;
+  };
+}
+
+/** Throws USAGE for a text that is no export. */
+function recordsIn(text: string): Exported[] {
+  try {
+    const { version, sessions } = JSON.parse(text) as { version: number; sessions: Exported[] };
+    if (version === 1 && Array.isArray(sessions) && sessions.every((each) => typeof each?.entry === "object"))
+      return sessions;
+  } catch {
+    // Said below.
+  }
+  throw usage("that is no export of sessions", importOpened, "a file that bosun sessions export has written");
+}
 
 /** One word of a shell command line. */
 function quoted(word: string): string {
@@ -468,6 +546,8 @@ const replay: Command = {
 
 export const OPENED_COMMANDS = [
   open,
+  exportOpened,
+  importOpened,
   switchTo,
   rename,
   close,

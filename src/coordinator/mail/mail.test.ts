@@ -363,7 +363,7 @@ test("S0-31: what is published on a topic reaches its followers once each", asyn
   expect((await send(CECE, "#silence", { queue: true })).recipients).toEqual([]);
 });
 
-test("S4-83, O4-13: unread mail is worked through by priority, order kept inside one, and low mail is not starved", async () => {
+test("S4-83, O4-13, O3-15: unread mail is worked through by priority, order kept inside one, and low mail is not starved", async () => {
   await send(CECE, "dev", { subject: "low", priority: "low" });
   for (let n = 0; n < 24; n++) await send(CECE, "dev", { subject: `c${n}`, priority: "critical" });
   const order: string[] = [];

@@ -22,6 +22,7 @@ function declared(id: string, change: Partial<PlanSession> = {}): PlanSession {
     access: null,
     start: "boot",
     restart: { policy: "never", spec: {} },
+    idleMs: null,
     health: null,
     chapter: null,
     chat: null,

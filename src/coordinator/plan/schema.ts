@@ -141,6 +141,9 @@ const Session = z.strictObject({
     .optional()
     .describe("persistent and permanent need a restart policy; manual and on-demand start by name only"),
   restart: Restart.optional(),
+  idle: text
+    .optional()
+    .describe("stopped after resting so long: idle, nobody there, nothing to type; it starts with up"),
   health: free.optional().describe("how to tell that it works"),
   after: oneOrMore.optional().describe("sessions that start before this one"),
   needs: oneOrMore.optional().describe("the same as after"),

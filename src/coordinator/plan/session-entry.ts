@@ -3,6 +3,7 @@ import { BosunError } from "../../protocol/error.ts";
 import { formatName, identityOf } from "../../protocol/names.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
+import { parseDuration } from "./durations.ts";
 import { unfilled, type Values } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
@@ -80,6 +81,7 @@ export function expandSession(
     access: entry.access ?? defaults.access ?? null,
     start: entry.start ?? (entry.lifecycle === "manual" || entry.lifecycle === "on-demand" ? "manual" : "boot"),
     restart,
+    idleMs: idleOf(entry.idle, [...path, "idle"], mistakes),
     health: entry.health ?? null,
     chapter: entry.chapter ?? defaults.chapter ?? null,
     chat: entry.chat ?? null,
@@ -95,6 +97,18 @@ export function expandSession(
     at: placeOf(path, context),
   };
   return { session, path, panePaths: windows.map((window) => window.panePaths) };
+}
+
+function idleOf(text: string | undefined, path: Path, mistakes: Mistakes): number | null {
+  if (text === undefined) return null;
+  const ms = parseDuration(text);
+  if (ms === null || ms === 0)
+    mistakes.add(path, {
+      what: `idle: ${show(text)} is no duration`,
+      why: "a number and ms, s, m, h, d or w",
+      fix: "idle: 1h",
+    });
+  return ms;
 }
 
 function dependsOn(entry: Omit<SessionEntry, "each">): string[] {

@@ -16,6 +16,8 @@ export interface OwnSign {
   /** Milliseconds since 1970. */
   atMs: number;
   mail: boolean;
+  /** With which its turn ended. */
+  answer: string | null;
 }
 
 /** Its files are searched for this often while there are none. */
@@ -37,6 +39,7 @@ export function signBy(rules: readonly OwnRule[], said: unknown, source: string,
   );
   if (!rule) return null;
   const text = rule.text === undefined ? undefined : at(said, rule.text);
+  const answer = rule.answer === undefined ? undefined : at(said, rule.answer);
   return {
     state: rule.state,
     reason: rule.reason ?? null,
@@ -47,6 +50,7 @@ export function signBy(rules: readonly OwnRule[], said: unknown, source: string,
     text: typeof text === "string" ? text.slice(0, 200) : null,
     atMs,
     mail: rule.mail ?? false,
+    answer: typeof answer === "string" && answer.trim() !== "" ? answer.trim() : null,
   };
 }
 

@@ -36,6 +36,8 @@ const OwnRule = z
     reason: WaitingFor.optional(),
     /** Where the text stands that says what it waits for. */
     text: z.string().optional(),
+    /** Where the answer stands with which a turn ends. */
+    answer: z.string().optional(),
     /** A turn of the program begins or goes on here: it can be told of mail. */
     mail: z.boolean().optional(),
   })

@@ -31,6 +31,8 @@ export class Metrics {
     this.#single("bosun_open_requests", "Requests nobody has answered", (all) => all.openRequests);
     this.#single("bosun_log_head", "Number of the newest entry of the log", (all) => all.logHead);
     this.#single("bosun_log_bytes", "Size of the log with its views", (all) => all.logBytes);
+    this.#single("bosun_stalls", "Times the coordinator stood still for 500 ms or more", (all) => all.stalls.count);
+    this.#single("bosun_longest_stall_ms", "The longest of them", (all) => all.stalls.longestMs);
     const registers = [this.#registry];
     this.#streams = new Gauge({ name: "bosun_open_streams", help: "Open streams", labelNames: ["door"], registers });
     this.#requests = new Counter({

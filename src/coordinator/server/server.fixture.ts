@@ -36,6 +36,7 @@ const GAUGES: Gauges = {
   memory: { fact: 7 },
   memoryKeys: 8,
   sessions: { running: 9 },
+  stalls: { count: 0, longestMs: 0 },
   logHead: 10,
   logBytes: 11,
 };

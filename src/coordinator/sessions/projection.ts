@@ -78,6 +78,13 @@ export const sessionsProjection = defineProjection({
            last_exit_at_ms = :at WHERE id = :id`,
       ).run({ id: session, exit, because, at: atMs });
     },
+    "session.failed": (db, { session, attempt, because }, { atMs }) => {
+      statement(
+        db,
+        `UPDATE sessions SET state = 'exited', since_ms = :at, tmux_id = NULL, last_exit = 'not started',
+           last_exit_because = :because, last_exit_at_ms = :at WHERE id = :id`,
+      ).run({ id: session, because: `${because} (attempt ${attempt})`, at: atMs });
+    },
     "session.stopped": (db, { session }, { atMs }) => {
       statement(db, "UPDATE sessions SET state = 'stopped', since_ms = ?, tmux_id = NULL WHERE id = ?").run(
         atMs,

@@ -57,10 +57,25 @@ export interface TmuxPane {
   rows: number;
 }
 
+/** Column and row, from 0. */
+export interface Cursor {
+  x: number;
+  y: number;
+}
+
+/** What must still hold when something is typed: the cursor stands there, and nobody has pressed a key since. */
+export interface Untouched {
+  cursor: Cursor;
+  session: SessionId;
+  window: WindowId;
+  /** As `lastKeyS` gave it. */
+  lastKeyS: number;
+}
+
 export interface Picture {
   /** Rows with SGR sequences. */
   lines: string[];
-  cursor: { x: number; y: number };
+  cursor: Cursor;
   /** The program has asked for the other screen. */
   alternate: boolean;
 }
@@ -127,12 +142,20 @@ export interface Tmux {
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
   /** Screens as they are now, with colours, and where the cursor stands; without panes that are gone. */
   pictures(panes: readonly PaneId[]): Promise<Map<PaneId, Picture>>;
-  /** Byte-exact text into a pane, bracketed when the program asked for it; then Enter when `enter`. Control bytes but LF and tab are refused. */
-  typeText(pane: PaneId, text: string, options?: { enter?: boolean }): Promise<void>;
-  /** Bytes as a terminal would send them: keys, escape sequences, anything. For people who type; nothing checks them. */
-  typeKeys(pane: PaneId, bytes: Buffer): Promise<void>;
+  /**
+   * Byte-exact text into a pane, bracketed when the program asked for it; then Enter when `enter`. Control bytes but LF and tab are
+   * refused. With `untouched`, only if that holds at that very moment; gives whether it did.
+   */
+  typeText(pane: PaneId, text: string, options?: { enter?: boolean; untouched?: Untouched }): Promise<boolean>;
+  /**
+   * Bytes as a terminal would send them: keys, escape sequences, anything. For people who type; nothing checks them. `untouched` as above,
+   * for what fits into one command (1,000 bytes).
+   */
+  typeKeys(pane: PaneId, bytes: Buffer, options?: { untouched?: Untouched }): Promise<boolean>;
   /** How long ago a person pressed a key in a client that shows this session; null = no person attached. */
   sinceHumanKeyMs(session: SessionId): Promise<number | null>;
+  /** When somebody last pressed a key in the session, or attached to it, or it began: seconds since 1970. */
+  lastKeyS(session: SessionId): Promise<number>;
   /** From now on `output` notices arrive for these windows' panes (and no others). */
   hear(windows: WindowId[]): Promise<void>;
   linkWindow(window: WindowId, into: SessionId, index: number): Promise<void>;

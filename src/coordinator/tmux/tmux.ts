@@ -14,6 +14,7 @@ import type {
   SessionId,
   Tmux,
   TmuxNotice,
+  Untouched,
   WindowId,
   World,
 } from "./port.ts";
@@ -38,6 +39,10 @@ const ENTER_AFTER_MS = 150;
 
 /** What tmux says instead of pasting. */
 const ENDED = "bosun: the process in this pane has ended";
+
+/** What tmux says instead of typing where the cursor has moved. */
+const ELSEWHERE = "bosun: somebody has begun to type";
+const MOVED = `display-message -p "${ELSEWHERE}"`;
 
 /** Bytes of one command: a control line of 4 KB. */
 const KEYS_AT_ONCE = 1_000;
@@ -226,7 +231,11 @@ class Driver implements Tmux {
     return found;
   }
 
-  async typeText(pane: PaneId, text: string, options: { enter?: boolean } = {}): Promise<void> {
+  async typeText(
+    pane: PaneId,
+    text: string,
+    options: { enter?: boolean; untouched?: Untouched } = {},
+  ): Promise<boolean> {
     if (/[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]/.test(text)) {
       throw new BosunError({
         code: "REFUSED",
@@ -237,6 +246,7 @@ class Driver implements Tmux {
     }
     const buffer = `bosun-${process.pid}-${++this.#buffers}`;
     const at = target("pane", pane);
+    const paste = `paste-buffer -p -r -d -b "${buffer}" -t "${at}"`;
     // tmux 3.3a crashes, with every session, when something is pasted into a dead pane: looked at and pasted in one command.
     const answer = await this.#fork(
       [
@@ -248,11 +258,14 @@ class Driver implements Tmux {
           at,
           "#{pane_dead}",
           `delete-buffer -b "${buffer}" ; display-message -p "${ENDED}"`,
-          `paste-buffer -p -r -d -b "${buffer}" -t "${at}"`,
+          options.untouched
+            ? `if-shell -F -t "${placeOf(options.untouched, pane)}" "${holds(options.untouched)}" { ${paste} } { delete-buffer -b "${buffer}" ; ${MOVED} }`
+            : paste,
         ],
       ],
       Buffer.from(text),
     );
+    if (answer?.includes(ELSEWHERE)) return false;
     if (answer?.includes(ENDED)) {
       throw new BosunError({
         code: "UNKNOWN_SESSION",
@@ -261,16 +274,28 @@ class Driver implements Tmux {
         fix: "bosun restart NAME, or bosun up",
       });
     }
-    if (!options.enter) return;
+    if (!options.enter) return true;
     await new Promise((resolve) => setTimeout(resolve, ENTER_AFTER_MS));
     await this.#ask([["send-keys", "-t", target("pane", pane), "Enter"]]);
+    return true;
   }
 
-  async typeKeys(pane: PaneId, bytes: Buffer): Promise<void> {
-    for (let at = 0; at < bytes.length; at += KEYS_AT_ONCE) {
-      const hex = [...bytes.subarray(at, at + KEYS_AT_ONCE)].map((byte) => byte.toString(16));
-      await this.#ask([["send-keys", "-t", target("pane", pane), "-H", ...hex]]);
+  async typeKeys(pane: PaneId, bytes: Buffer, options: { untouched?: Untouched } = {}): Promise<boolean> {
+    const at = target("pane", pane);
+    const { untouched } = options;
+    if (untouched) {
+      const hex = [...bytes].map((byte) => byte.toString(16)).join(" ");
+      // By a fork: what `if-shell` runs answers in a block of its own, which the control protocol does not announce.
+      const said = await this.#fork([
+        ["if-shell", "-F", "-t", placeOf(untouched, pane), holds(untouched), `send-keys -t "${at}" -H ${hex}`, MOVED],
+      ]);
+      return !said?.includes(ELSEWHERE);
     }
+    for (let from = 0; from < bytes.length; from += KEYS_AT_ONCE) {
+      const hex = [...bytes.subarray(from, from + KEYS_AT_ONCE)].map((byte) => byte.toString(16));
+      await this.#ask([["send-keys", "-t", at, "-H", ...hex]]);
+    }
+    return true;
   }
 
   async sinceHumanKeyMs(session: SessionId): Promise<number | null> {
@@ -281,6 +306,13 @@ class Driver implements Tmux {
       line.startsWith("0\t") ? [Number(line.split("\t")[1]) * 1_000] : [],
     );
     return times.length === 0 ? null : Math.max(0, Date.now() - Math.max(...times));
+  }
+
+  async lastKeyS(session: SessionId): Promise<number> {
+    const [lines] = await this.#ask([
+      ["display-message", "-p", "-t", `${target("session", session)}:`, "#{session_activity}"],
+    ]);
+    return Number(lines![0]);
   }
 
   async hear(windows: WindowId[]): Promise<void> {
@@ -658,6 +690,16 @@ class Driver implements Tmux {
   #emit(notice: TmuxNotice): void {
     for (const listener of this.#listeners) listener(notice);
   }
+}
+
+/** The pane in that session: it may hang in others, and each has its own keys. */
+function placeOf({ session, window }: Untouched, pane: PaneId): string {
+  return `${target("session", session)}:${target("window", window)}.${target("pane", pane)}`;
+}
+
+function holds({ cursor: { x, y }, lastKeyS }: Untouched): string {
+  const equal = (name: string, value: number): string => `#{==:#{${name}},${value}}`;
+  return `#{&&:${equal("session_activity", lastKeyS)},#{&&:${equal("cursor_x", x)},${equal("cursor_y", y)}}}`;
 }
 
 async function unlessRefused(answer: Promise<unknown>): Promise<void> {

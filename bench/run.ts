@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { agents } from "./agents.ts";
 import { coldStart } from "./cold-start.ts";
 import { deliveries } from "./deliveries.ts";
 import { hub } from "./hub.ts";
@@ -19,7 +20,20 @@ import { stored } from "./stored.ts";
 import { up } from "./up.ts";
 import { writes } from "./writes.ts";
 
-const BENCHES: Bench[] = [up, second, latency, writes, hub, hubScale, stored, sessions, deliveries, coldStart, idle];
+const BENCHES: Bench[] = [
+  up,
+  second,
+  latency,
+  writes,
+  hub,
+  hubScale,
+  stored,
+  sessions,
+  deliveries,
+  agents,
+  coldStart,
+  idle,
+];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

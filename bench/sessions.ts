@@ -7,7 +7,7 @@ import { type Bench, Ground, median, percentile, ratio, series, timed } from "./
 const SESSIONS = 50;
 const CHATTY = 10;
 const LINES_PER_SECOND = 100;
-const LOAD_S = 60;
+const LOAD_S = 600;
 const SWITCHES = 200;
 const QUESTIONS = 40;
 

@@ -27,7 +27,7 @@ const JUDGE_AFTER_MS = 150;
 const JUDGE_EVERY_MS = 1_000;
 
 /** The files in which programs keep their state are looked at this often. */
-const FILES_EVERY_MS = 200;
+const FILES_EVERY_MS = 100;
 
 /** A session that runs has its picture within this. */
 const READY_WITHIN_MS = 3_000;

@@ -52,8 +52,10 @@ export class Roster {
     if (input.follow) {
       let timer: NodeJS.Timeout | null = null;
       let before = JSON.stringify(sessions.map(comparable));
+      let toldMs = Number.NEGATIVE_INFINITY;
       const tell = (): void => {
         timer = null;
+        toldMs = performance.now();
         const now = entries();
         const text = JSON.stringify(now.map(comparable));
         if (text === before) return;
@@ -61,7 +63,8 @@ export class Roster {
         stream.push(JSON.stringify({ sessions: now }));
       };
       const follower = (): void => {
-        timer ??= setTimeout(tell, ROSTER_EVERY_MS);
+        // What is news goes out at once; what follows it closely, together.
+        timer ??= setTimeout(tell, Math.max(0, ROSTER_EVERY_MS - (performance.now() - toldMs)));
       };
       const stop = this.#displays.onActivity(follower);
       // How much is unseen grows without anybody telling.

@@ -158,7 +158,9 @@ sessions:
   try {
     await floor.ok("up");
     await until(() => outputs.every(existsSync), "both have started");
-    expect(readFileSync(outputs[0]!, "utf8")).toMatch(/^--mcp-config=.*\/harness\/config\/claude\.json\nhello\n$/);
+    expect(readFileSync(outputs[0]!, "utf8")).toMatch(
+      /^--mcp-config=.*\/harness\/config\/claude\.json\n--settings=.*\/harness\/config\/claude-settings\.json\nhello\n$/,
+    );
     expect(readFileSync(outputs[1]!, "utf8")).toBe("hello\n");
   } finally {
     await floor.close();

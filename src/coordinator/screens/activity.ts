@@ -155,7 +155,9 @@ export class ActivityTrack {
 
   /** Gives whether the state, or what it waits for, has changed. `watched`: somebody has it on their screen. */
   look(judged: Judged, nowMs: number, watched: boolean): boolean {
-    if (judged.state === "idle" && this.#now.state !== "idle") {
+    // A screen may look idle for a moment; a program that says so is.
+    const own = judged.source === "state-file" || judged.source.startsWith("hook:");
+    if (judged.state === "idle" && this.#now.state !== "idle" && !own) {
       this.#idleSinceMs ??= nowMs;
       if (nowMs - this.#idleSinceMs < AGREE_AFTER_MS) return false;
     }

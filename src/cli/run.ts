@@ -12,6 +12,7 @@ import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { CHAT_COMMANDS } from "./commands/chat.ts";
 import { CONSOLE_COMMANDS } from "./commands/console.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
+import { GHOST_COMMANDS } from "./commands/ghost.ts";
 import { HOOK_COMMANDS } from "./commands/hooks.ts";
 import { KEEP_COMMANDS } from "./commands/keep.ts";
 import { LOOK_COMMANDS } from "./commands/look.ts";
@@ -32,6 +33,7 @@ import { printError } from "./print-error.ts";
 export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
   ...LOOK_COMMANDS,
+  ...GHOST_COMMANDS,
   ...CONSOLE_COMMANDS,
   ...OPENED_COMMANDS,
   ...CHAT_COMMANDS,

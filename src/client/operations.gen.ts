@@ -1,6 +1,7 @@
 // Written by scripts/generate.ts; do not edit.
 import type * as ask from "../protocol/ask.ts";
 import type * as chat from "../protocol/chat.ts";
+import type * as ghost from "../protocol/ghost.ts";
 import type * as hub from "../protocol/hub.ts";
 import type * as lease from "../protocol/lease.ts";
 import type * as memory from "../protocol/memory.ts";
@@ -51,6 +52,12 @@ interface Operations {
   "session.roster": typeof screen.sessionRoster;
   "chat.history": typeof chat.chatHistory;
   "chat.list": typeof chat.chatList;
+  "ghost.adopt": typeof ghost.ghostAdopt;
+  "ghost.ignore": typeof ghost.ghostIgnore;
+  "ghost.list": typeof ghost.ghostList;
+  "ghost.quarantine": typeof ghost.ghostQuarantine;
+  "ghost.retire": typeof ghost.ghostRetire;
+  "ghost.show": typeof ghost.ghostShow;
   "agent.clear": typeof registry.agentClear;
   "agent.list": typeof registry.agentList;
   "agent.ping": typeof registry.agentPing;

@@ -138,6 +138,11 @@ export class Reconcile {
     return result;
   }
 
+  /** A plan whose sessions run already comes into force; nothing is started. */
+  inForce(plan: Plan, actor: Actor): Promise<void> {
+    return this.#inTurn(() => this.#putInForce(plan, [], actor));
+  }
+
   /** Rooms and questions must work before the first agent speaks, so the plan comes into force before anything starts. */
   async #putInForce(plan: Plan, todo: PlannedStep[], actor: Actor): Promise<void> {
     const town = this.#town;
@@ -516,7 +521,7 @@ export function rememberedOf(
 }
 
 /** Above anything this town, or a mark found in tmux, ever used. */
-function nextEpoch(town: Town, id: string): number {
+export function nextEpoch(town: Town, id: string): number {
   const marks = (town.world?.sessions ?? [])
     .filter((session) => session.marks?.town === town.name.name && session.marks.id === id)
     .map((session) => session.marks!.epoch);

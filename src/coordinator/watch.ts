@@ -1,6 +1,7 @@
 import type { Event } from "../protocol/event.ts";
 import { agentAt, type Plan, type PlanSession } from "../protocol/plan.ts";
 import { COORDINATOR } from "./dispatch.ts";
+import { ghostRows } from "./ghosts/projection.ts";
 import { declaredPanes } from "./plan/diff.ts";
 import { decideRestart } from "./restart.ts";
 import { layoutOf, sessionRow } from "./sessions/projection.ts";
@@ -38,7 +39,6 @@ export class Watch {
   readonly #histories = new Map<string, History>();
   readonly #stale = new Map<string, { room: string; label: string }>();
   readonly #layouts = new Map<string, string>();
-  readonly #strangers = new Set<string>();
   #comparing: Promise<void> = Promise.resolve();
   #looking: NodeJS.Timeout | null = null;
   #every: NodeJS.Timeout | null = null;
@@ -278,15 +278,16 @@ export class Watch {
   }
 
   #noteStrangers(world: World | null, plan: Plan, events: Event[]): void {
-    for (const session of world?.sessions ?? []) {
-      const key = `${world!.server} ${session.id}`;
-      if (session.marks !== null || this.#strangers.has(key)) continue;
-      this.#strangers.add(key);
+    if (!world) return;
+    const known = ghostRows(this.#town.ledger.views, world.server);
+    for (const session of world.sessions) {
+      if (session.marks !== null || known.has(session.id)) continue;
       events.push({
         type: "session.unknown",
         data: {
           name: session.name,
           tmuxId: session.id,
+          server: world.server,
           evidence: `tmux has it since ${new Date(session.createdAtS * 1000).toISOString()}, the plan of ${plan.town} does not`,
         },
       });

@@ -12,6 +12,7 @@ import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
 import { Displays } from "../coordinator/displays.ts";
 import { Figures } from "../coordinator/figures.ts";
+import { ghostsProjection } from "../coordinator/ghosts/projection.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { registerHooks } from "../coordinator/hooks.ts";
@@ -33,6 +34,7 @@ import { registerAgents } from "../coordinator/registering.ts";
 import { agentEpoch, registryProjection } from "../coordinator/registry/projection.ts";
 import { Registry } from "../coordinator/registry.ts";
 import { Memory } from "../coordinator/remember.ts";
+import { RollCall } from "../coordinator/roll-call.ts";
 import { openRooms } from "../coordinator/rooms/rooms.ts";
 import { Roster } from "../coordinator/roster.ts";
 import { readProfiles } from "../coordinator/screens/profile.ts";
@@ -104,7 +106,14 @@ async function main(): Promise<void> {
   );
   const ledger = openLedger({
     folder: stateFolder,
-    projections: [sessionsProjection, registryProjection, messagesProjection, tasksProjection, memoryProjection],
+    projections: [
+      sessionsProjection,
+      ghostsProjection,
+      registryProjection,
+      messagesProjection,
+      tasksProjection,
+      memoryProjection,
+    ],
     origin: `bosun/${name.name}`,
     progress: (done, total) => report({ progress: { done, total } }),
   });
@@ -160,6 +169,7 @@ async function main(): Promise<void> {
     () => readProfiles([join(here, "../profiles")]),
   );
   new Roster(dispatch, town, displays);
+  new RollCall(dispatch, town, reconcile);
   const registry = new Registry(town);
   town.registry = registry;
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);

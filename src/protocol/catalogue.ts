@@ -1,5 +1,6 @@
 import * as ask from "./ask.ts";
 import * as chat from "./chat.ts";
+import * as ghost from "./ghost.ts";
 import * as hub from "./hub.ts";
 import * as lease from "./lease.ts";
 import * as memory from "./memory.ts";
@@ -20,6 +21,7 @@ export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   opened,
   screen,
   chat,
+  ghost,
   registry,
   message,
   task,

@@ -1,3 +1,4 @@
+import type { GhostAnswers, GhostClass, GhostDecision } from "./ghost.ts";
 import type { MemoryType } from "./memory.ts";
 import type { Outcome } from "./message.ts";
 import type { AgentStatus } from "./registry.ts";
@@ -45,7 +46,9 @@ export type Event =
       type: "pane.respawned";
       data: { session: string; epoch: number; pane: string; agent: string | null; because: string; attempt: number };
     }
-  | { type: "session.unknown"; data: { name: string; tmuxId: string; evidence: string } }
+  /** `server`: process and start of the tmux server, without which an id means nothing. */
+  | { type: "session.unknown"; data: { name: string; tmuxId: string; evidence: string; server?: string } }
+  | { type: "ghost.decided"; data: GhostDecided }
   /** A person's own arrangement of a window of their view. */
   | { type: "view.layout"; data: { session: string; window: string; layout: string } }
   | {
@@ -122,6 +125,21 @@ export interface MessageSent {
   sentAtMs: number | null;
 }
 
+/** What was done about a session nobody declared, with what was known of it then. */
+export interface GhostDecided {
+  server: string;
+  tmuxId: string;
+  name: string;
+  class: GhostClass;
+  decision: GhostDecision;
+  because: string;
+  answers: GhostAnswers;
+  /** Folder with screen, scrollback and processes. */
+  archive: string | null;
+  /** Plan id it has from now on. */
+  session: string | null;
+}
+
 export interface SessionOpened {
   session: string;
   /** What people call it. */
@@ -185,6 +203,7 @@ const KNOWN: Record<EventType, true> = {
   "input.queued": true,
   "input.settled": true,
   "session.unknown": true,
+  "ghost.decided": true,
   "pane.exited": true,
   "pane.respawned": true,
   "view.layout": true,

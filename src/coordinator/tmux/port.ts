@@ -138,6 +138,11 @@ export interface Tmux {
   /** Runs a new process in a dead pane's place (or a living one's, with `kill`), keeping pane, title and layout. */
   respawn(pane: PaneId, birth: PaneBirth, options?: { kill?: boolean }): Promise<void>;
   rename(session: SessionId, name: string): Promise<void>;
+  /**
+   * Makes a session that runs already ours: marks, homes of its windows, places of its panes (window and pane as they stand), dead
+   * panes stay to be seen. Its processes notice nothing.
+   */
+  mark(session: TmuxSession, marks: NonNullable<TmuxSession["marks"]>): Promise<void>;
   /** Text of a pane: the screen and `historyLines` of scrollback above it, without attributes. */
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
   /** Screens as they are now, with colours, and where the cursor stands; without panes that are gone. */

@@ -14,6 +14,7 @@ import type {
   SessionId,
   Tmux,
   TmuxNotice,
+  TmuxSession,
   Untouched,
   WindowId,
   World,
@@ -185,6 +186,23 @@ class Driver implements Tmux {
 
   async rename(session: SessionId, name: string): Promise<void> {
     await this.#ask([["rename-session", "-t", target("session", session), sessionName(name)]]);
+  }
+
+  async mark(session: TmuxSession, { town, id, epoch, shape }: NonNullable<TmuxSession["marks"]>): Promise<void> {
+    const here = target("session", session.id);
+    const marks = Object.entries({ "@town": town, "@id": id, "@epoch": String(epoch), "@shape": shape });
+    await this.#ask([
+      ...session.windows.flatMap((window, w): Command[] => [
+        // A window that hangs in another session too stays that one's.
+        ...(window.linked > 1 ? [] : [["set-option", "-w", "-t", target("window", window.id), "@home", id]]),
+        ["set-option", "-w", "-t", target("window", window.id), "remain-on-exit", "on"],
+        ...window.panes.map(
+          (pane, p): Command => ["set-option", "-p", "-t", target("pane", pane.id), "@slot", `${w}.${p}`],
+        ),
+      ]),
+      // Last of all the mark that makes it ours: a list that fails half-way leaves it a stranger.
+      ...marks.toReversed().map(([name, value]): Command => ["set-option", "-t", here, name, value]),
+    ]);
   }
 
   /** By a fork of its own per pane: what a pane shows must not stand between the marks of the control protocol. */

@@ -17,6 +17,9 @@ export type Signal = (
   text?: string,
 ) => Promise<string | null>;
 
+/** Before what a person has said: not the prompt, behind which something is still being typed. */
+const SAID = "»";
+
 /** Earlier messages shown when a conversation is taken up again. */
 const SHOWN_BEFORE = 20;
 
@@ -56,7 +59,7 @@ export class Chat {
     for (const message of record.messages.slice(-SHOWN_BEFORE)) {
       const text = typeof message.content === "string" ? message.content : textOf(message.content);
       if (text === "") continue;
-      this.#say(message.role === "user" ? `${this.#bold("›")} ${sanitise(text)}` : sanitise(text));
+      this.#say(message.role === "user" ? `${this.#bold(SAID)} ${sanitise(text)}` : sanitise(text));
     }
     if (record.unfinished) {
       if (record.partial !== "") this.#say(sanitise(record.partial));
@@ -116,7 +119,7 @@ export class Chat {
     const { record } = this.#conversation;
     this.#turn = new AbortController();
     this.#erase();
-    if (wish !== null) this.#say(`${this.#bold("›")} ${sanitise(wish)}`);
+    if (wish !== null) this.#say(`${this.#bold(SAID)} ${sanitise(wish)}`);
     let why: string | null = null;
     try {
       const told = await this.#signal("turn.begun");

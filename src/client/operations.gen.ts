@@ -30,8 +30,10 @@ interface Operations {
   "session.attach": typeof session.sessionAttach;
   "session.logs": typeof session.sessionLogs;
   "session.output": typeof session.sessionOutput;
+  "session.reset": typeof session.sessionReset;
   "session.restart": typeof session.sessionRestart;
   "session.whois": typeof session.sessionWhois;
+  "session.why": typeof session.sessionWhy;
   "town.down": typeof session.townDown;
   "town.status": typeof session.townStatus;
   "town.up": typeof session.townUp;

@@ -1,10 +1,12 @@
 import type { Event } from "../protocol/event.ts";
 import { agentAt, type Plan, type PlanSession } from "../protocol/plan.ts";
-import { COORDINATOR } from "./dispatch.ts";
+import { sessionReset, sessionWhy } from "../protocol/session.ts";
+import { type Actor, COORDINATOR, type Dispatch } from "./dispatch.ts";
 import { ghostRows } from "./ghosts/projection.ts";
 import { declaredPanes } from "./plan/diff.ts";
-import { decideRestart } from "./restart.ts";
-import { layoutOf, sessionRow } from "./sessions/projection.ts";
+import { afterEnd, decideRestart, type Ends, type RestartDecision, rulesOf } from "./restart.ts";
+import { layoutOf, restartRows, sessionRow } from "./sessions/projection.ts";
+import { statuses } from "./status.ts";
 import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 import { adoption, type Reconcile, respawnPane } from "./up.ts";
@@ -21,9 +23,8 @@ const RETRY_MAX_MS = 60_000;
 const MOST_ATTEMPTS = 10;
 
 /** Ends of one pane (or of a whole session, slot "*") since the coordinator knows it. */
-interface History {
-  endedAtMs: number[];
-  startedAtMs: number;
+interface History extends Ends {
+  epoch: number;
   /** Process id whose end has been dealt with. */
   dealtWith: number | null;
   timer: NodeJS.Timeout | null;
@@ -48,6 +49,34 @@ export class Watch {
   constructor(town: Town, reconcile: Reconcile) {
     this.#town = town;
     this.#reconcile = reconcile;
+  }
+
+  register(dispatch: Dispatch): void {
+    dispatch.handle(sessionReset, async (input, { actor }) => {
+      const sessions = input.sessions.flatMap((text) => this.#town.meant(text));
+      for (const session of sessions) await this.reset(session, actor);
+      return { reset: sessions.map((session) => session.id) };
+    });
+    dispatch.handle(sessionWhy, ({ session: text }) => {
+      const declared = this.#town.declared(text);
+      const status = statuses(this.#town).find((each) => each.id === declared.id)!;
+      return {
+        session: declared.id,
+        state: status.state,
+        evidence: status.evidence,
+        policy: declared.restart.policy,
+        ends: restartRows(this.#town.ledger.views, declared.id).map((row) => ({
+          pane: row.pane,
+          at: new Date(row.atMs).toISOString(),
+          exit: row.exit,
+          decided: row.do,
+          because: row.because,
+          next_at: row.nextAtMs === null ? null : new Date(row.nextAtMs).toISOString(),
+          streak: row.streak,
+          failures: row.failedAtMs.length,
+        })),
+      };
+    });
   }
 
   start(): void {
@@ -111,11 +140,27 @@ export class Watch {
       events.push(...adoption(declared, session, world.server, "found again after the coordinator was away"));
     }
     for (const pane of declaredPanes(session)) {
-      const history = this.#historyOf(declared.id, pane.slot!);
+      const history = this.#historyOf(declared.id, pane.slot!, session.marks!.epoch);
       if (!pane.dead) this.#paneLives(declared, pane, history);
-      else if (history.dealtWith !== pane.pid) this.#paneEnded(plan, declared, session, pane, history, events);
+      else if (history.dealtWith === pane.pid) continue;
+      else if (!this.#takeUp(plan, declared, pane, history))
+        this.#paneEnded(plan, declared, session, pane, history, events);
     }
     if (declared.kind === "view") this.#noteLayouts(declared, session, events);
+  }
+
+  /** An end that was decided about before we were last started: what was to come then comes now. */
+  #takeUp(plan: Plan, declared: PlanSession, pane: TmuxPane, history: History): boolean {
+    const decided = restartRows(this.#town.ledger.views, declared.id).find((each) => each.pane === pane.slot);
+    if (decided?.pid !== pane.pid) return false;
+    history.dealtWith = pane.pid;
+    const afterMs = decided.nextAtMs === null ? null : Math.max(0, decided.nextAtMs - this.#town.now());
+    this.#startLater(plan, declared, pane.slot!, history, {
+      afterMs,
+      attempt: decided.streak,
+      because: decided.because,
+    });
+    return true;
   }
 
   #paneLives(declared: PlanSession, pane: TmuxPane, history: History): void {
@@ -143,15 +188,59 @@ export class Watch {
       data: { session: declared.id, epoch: session.marks!.epoch, pane: pane.slot!, agent, exit },
     });
     if (declared.room && agent) this.#setStale(`${declared.id} ${pane.slot}`, declared.room, agent, exit);
-    const policy = declared.kind === "view" ? "always" : declared.restart.policy;
-    const decision = decideRestart(policy, exit, history, this.#town.now());
-    history.endedAtMs.push(this.#town.now());
+    const decision = this.#decide(declared, pane.slot!, exit, history, pane.pid, events);
     this.#town.log.info({ session: declared.id, pane: pane.slot, agent, exit, decision }, "a pane's process ended");
-    if (decision.do === "leave") return;
+    this.#startLater(plan, declared, pane.slot!, history, decision);
+  }
+
+  /** By its policy and rules; what was decided, and from what, stands in the log, so that no restart of ours forgets it. */
+  #decide(
+    declared: PlanSession,
+    slot: string,
+    exit: string,
+    history: History,
+    pid: number | null,
+    events: Event[],
+  ): RestartDecision {
+    const nowMs = this.#town.now();
+    const isView = declared.kind === "view";
+    const policy = isView ? (slot === "*" ? "never" : "always") : declared.restart.policy;
+    const decision = decideRestart(policy, rulesOf(declared.restart), exit, history, nowMs, `${declared.id} ${slot}`);
+    Object.assign(history, afterEnd(history, decision, nowMs));
+    const { failedAtMs, streak, exhausted, startedAtMs } = history;
+    events.push({
+      type: "restart.decided",
+      data: {
+        session: declared.id,
+        epoch: history.epoch,
+        pane: slot,
+        exit,
+        do: decision.do,
+        because: decision.because,
+        nextAtMs: decision.afterMs === null ? null : nowMs + decision.afterMs,
+        failedAtMs,
+        streak,
+        exhausted,
+        pid,
+        startedAtMs,
+      },
+    });
+    return decision;
+  }
+
+  #startLater(
+    plan: Plan,
+    declared: PlanSession,
+    slot: string,
+    history: History,
+    { afterMs, attempt, because }: Pick<RestartDecision, "afterMs" | "attempt" | "because">,
+  ): void {
+    if (afterMs === null) return;
+    if (history.timer) clearTimeout(history.timer);
     history.timer = setTimeout(() => {
       history.timer = null;
-      void this.#respawn(plan, declared, pane.slot!, decision.attempt, decision.because);
-    }, decision.afterMs);
+      void this.#respawn(plan, declared, slot, attempt, because);
+    }, afterMs);
   }
 
   async #respawn(plan: Plan, declared: PlanSession, slot: string, attempt: number, because: string): Promise<void> {
@@ -194,12 +283,10 @@ export class Watch {
       },
     });
     if (declared.room) this.#setStale(`${declared.id} *`, declared.room, declared.name, "its session is gone");
-    const history = this.#historyOf(declared.id, "*");
-    const policy = declared.kind === "view" ? "never" : declared.restart.policy;
-    const decision = decideRestart(policy, "gone", history, this.#town.now());
-    history.endedAtMs.push(this.#town.now());
+    const history = this.#historyOf(declared.id, "*", row.epoch);
+    const decision = this.#decide(declared, "*", "gone", history, null, events);
     this.#town.log.warn({ session: declared.id, decision }, "a session is gone");
-    return decision.do === "restart";
+    return decision.do === "restart" || decision.do === "again";
   }
 
   /** All that went together come back together; what does not start then is tried again, later and later, for as long as it is wanted. */
@@ -241,11 +328,45 @@ export class Watch {
     this.#retries.add(timer);
   }
 
-  #historyOf(session: string, slot: string): History {
+  /** Somebody has looked into it: its count begins again, and what was given up is started. */
+  async reset(session: PlanSession, actor: Actor): Promise<void> {
+    await this.#town.ledger.write({
+      actor: actor.name,
+      decide: () => ({ events: [{ type: "restart.reset", data: { session: session.id } }], result: null }),
+    });
+    const { plan } = this.#town;
+    const found = this.#town.world?.sessions.find(
+      (each) => each.marks?.town === plan?.town && each.marks?.id === session.id,
+    );
+    for (const [key, history] of this.#histories) {
+      if (!key.startsWith(`${session.id} `)) continue;
+      // The end that was dealt with stays so: it is not told, or counted, a second time.
+      Object.assign(history, { failedAtMs: [], streak: 0, exhausted: false });
+      const pane = found && declaredPanes(found).find((each) => key === `${session.id} ${each.slot}`);
+      if (plan && pane?.dead)
+        this.#startLater(plan, session, pane.slot!, history, { afterMs: 0, attempt: 0, because: "reset by a person" });
+    }
+    this.#lookSoon();
+  }
+
+  #historyOf(session: string, slot: string, epoch: number): History {
     const key = `${session} ${slot}`;
     const known = this.#histories.get(key);
-    if (known) return known;
-    const fresh: History = { endedAtMs: [], startedAtMs: this.#town.now(), dealtWith: null, timer: null };
+    // What was gone as a whole comes back with a new epoch by itself: its count goes on.
+    if (known && (known.epoch === epoch || slot === "*")) return known;
+    if (known?.timer) clearTimeout(known.timer);
+    const decided = restartRows(this.#town.ledger.views, session).find(
+      (each) => each.pane === slot && (each.epoch === epoch || slot === "*"),
+    );
+    const fresh: History = {
+      epoch,
+      failedAtMs: decided?.failedAtMs ?? [],
+      startedAtMs: decided?.nextAtMs ?? decided?.startedAtMs ?? this.#town.now(),
+      streak: decided?.streak ?? 0,
+      exhausted: decided?.exhausted ?? false,
+      dealtWith: null,
+      timer: null,
+    };
     this.#histories.set(key, fresh);
     return fresh;
   }

@@ -152,6 +152,7 @@ async function main(): Promise<void> {
   const dispatch = new Dispatch(refusals);
   const reconcile = new Reconcile(town);
   const watch = new Watch(town, reconcile);
+  watch.register(dispatch);
   const hearing = new Hearing(town);
   hearSources(town, hearing);
   registerUp(dispatch, town, reconcile);

@@ -46,6 +46,10 @@ export type Event =
       type: "pane.respawned";
       data: { session: string; epoch: number; pane: string; agent: string | null; because: string; attempt: number };
     }
+  /** What was decided when a process of ours ended by itself: the state of its restarts from then on. `pane` `*` is the whole session. */
+  | { type: "restart.decided"; data: RestartDecided }
+  /** A person has looked: its count of failures begins again. */
+  | { type: "restart.reset"; data: { session: string } }
   /** `server`: process and start of the tmux server, without which an id means nothing. */
   | { type: "session.unknown"; data: { name: string; tmuxId: string; evidence: string; server?: string } }
   | { type: "ghost.decided"; data: GhostDecided }
@@ -123,6 +127,24 @@ export interface MessageSent {
   task: string | null;
   /** Moved in from elsewhere: when it was written there. */
   sentAtMs: number | null;
+}
+
+export interface RestartDecided {
+  session: string;
+  /** Of the session: a person who restarts it begins a new one, with nothing counted. */
+  epoch: number;
+  pane: string;
+  exit: string;
+  do: "restart" | "again" | "wait" | "probe" | "park" | "leave";
+  because: string;
+  /** Milliseconds since 1970 of the next try; null = none. */
+  nextAtMs: number | null;
+  failedAtMs: number[];
+  streak: number;
+  exhausted: boolean;
+  /** Of the process that ended, and when it had been started; null where it is not known. */
+  pid: number | null;
+  startedAtMs: number;
 }
 
 /** What was done about a session nobody declared, with what was known of it then. */
@@ -206,6 +228,8 @@ const KNOWN: Record<EventType, true> = {
   "ghost.decided": true,
   "pane.exited": true,
   "pane.respawned": true,
+  "restart.decided": true,
+  "restart.reset": true,
   "view.layout": true,
   "view.shared": true,
   "view.unshared": true,

@@ -296,3 +296,41 @@ export const logRebuild = defineOperation({
   input: z.strictObject({}),
   output: z.looseObject({ entries: z.number(), equal: z.boolean(), differing: z.array(z.string()) }),
 });
+
+export const sessionWhy = defineOperation({
+  name: "session.why",
+  summary: "Why a session's processes ended, what was decided, and when the next try is",
+  effect: "read",
+  role: "viewer",
+  input: z.strictObject({ session: z.string() }),
+  output: z.looseObject({
+    session: z.string(),
+    state: SessionState,
+    evidence: z.string(),
+    policy: z.string(),
+    ends: z.array(
+      z.looseObject({
+        pane: z.string(),
+        at: z.string(),
+        exit: z.string(),
+        decided: z.enum(["restart", "again", "wait", "probe", "park", "leave"]),
+        because: z.string(),
+        next_at: z.string().nullable(),
+        /** Failures in a row, and in the last day. */
+        streak: z.number(),
+        failures: z.number(),
+      }),
+    ),
+  }),
+  errors: ["UNKNOWN_SESSION"],
+});
+
+export const sessionReset = defineOperation({
+  name: "session.reset",
+  summary: "Begin its count of failures again, and start what was given up",
+  effect: "write",
+  role: "operator",
+  input: z.strictObject({ sessions: z.array(z.string()).min(1) }),
+  output: z.looseObject({ reset: z.array(z.string()) }),
+  errors: ["UNKNOWN_SESSION"],
+});

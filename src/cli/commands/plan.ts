@@ -2,6 +2,7 @@ import type { Answer } from "../../client/operations.gen.ts";
 import { BosunError } from "../../protocol/error.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet } from "../command.ts";
+import { sinceText } from "../time.ts";
 
 type Up = Answer<"town.up">;
 
@@ -250,4 +251,46 @@ const stop: Command = {
   },
 };
 
-export const PLAN_COMMANDS = [up, down, restart, diff, start, stop];
+const why: Command = {
+  name: "why",
+  args: "NAME",
+  group: "look",
+  ops: ["session.why"],
+  examples: ["bosun why reviewer"],
+  async run(invocation) {
+    const { out } = invocation;
+    const [session] = invocation.args;
+    if (session === undefined) throw usage("why needs a session", why, "bosun ls");
+    const answer = await (await invocation.connect()).call("session.why", { session });
+    if (out.wish.json) out.json(answer);
+    else {
+      out.line(`${answer.session} is ${answer.state}: ${answer.evidence} (restart: ${answer.policy})`);
+      for (const each of answer.ends) {
+        const next = each.next_at === null ? "no further try" : `next try ${each.next_at}`;
+        out.line(
+          `  ${sinceText(each.at, Date.now())} ago  pane ${each.pane}  ${each.exit} → ${each.decided}: ${each.because}; ${next}`,
+        );
+        out.line(`    ${each.streak} in a row, ${each.failures} failures in a day`);
+      }
+      if (answer.ends.length === 0) out.say("none of its processes has ended by itself");
+    }
+    return 0;
+  },
+};
+
+const resetFailed: Command = {
+  name: "reset-failed",
+  args: "NAME…",
+  group: "plan",
+  ops: ["session.reset"],
+  examples: ["bosun reset-failed reviewer"],
+  async run(invocation) {
+    if (invocation.args.length === 0) throw usage("reset-failed needs a session", resetFailed, "bosun why NAME");
+    const done = await (await invocation.connect()).call("session.reset", { sessions: invocation.args });
+    if (invocation.out.wish.json) invocation.out.json(done);
+    else invocation.out.line(`✓ ${done.reset.join(", ")}: the count begins again`);
+    return 0;
+  },
+};
+
+export const PLAN_COMMANDS = [why, resetFailed, up, down, restart, diff, start, stop];

@@ -1,12 +1,24 @@
 import type { DatabaseSync } from "node:sqlite";
+import type { RestartDecided } from "../../protocol/event.ts";
 import { defineProjection } from "../log/projection.ts";
 import { statement } from "../log/statement.ts";
 
 /** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
 export const sessionsProjection = defineProjection({
   name: "sessions",
-  revision: 4,
-  tables: ["sessions", "opened", "numbers", "active", "inputs", "layouts", "shares", "credentials", "plan_revisions"],
+  revision: 5,
+  tables: [
+    "sessions",
+    "opened",
+    "numbers",
+    "active",
+    "inputs",
+    "restarts",
+    "layouts",
+    "shares",
+    "credentials",
+    "plan_revisions",
+  ],
   create: `
     CREATE TABLE sessions(
       id TEXT PRIMARY KEY, name TEXT NOT NULL,
@@ -29,6 +41,9 @@ export const sessionsProjection = defineProjection({
       position INTEGER NOT NULL, outcome TEXT, because TEXT
     ) STRICT;
     CREATE INDEX inputs_waiting ON inputs(session, position) WHERE outcome IS NULL;
+    CREATE TABLE restarts(
+      session TEXT NOT NULL, pane TEXT NOT NULL, decided_json TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, pane)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE layouts(
       session TEXT NOT NULL, window TEXT NOT NULL, layout TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (session, window)
     ) STRICT, WITHOUT ROWID;
@@ -142,6 +157,17 @@ export const sessionsProjection = defineProjection({
     },
     "pane.respawned": (db, { session }) => {
       statement(db, "UPDATE sessions SET restarts = restarts + 1 WHERE id = ?").run(session);
+    },
+    "restart.decided": (db, decided, { atMs }) => {
+      statement(db, "INSERT OR REPLACE INTO restarts VALUES (?, ?, ?, ?)").run(
+        decided.session,
+        decided.pane,
+        JSON.stringify(decided),
+        atMs,
+      );
+    },
+    "restart.reset": (db, { session }) => {
+      statement(db, "DELETE FROM restarts WHERE session = ?").run(session);
     },
     "view.layout": (db, { session, window, layout }, { atMs }) => {
       statement(db, "INSERT OR REPLACE INTO layouts VALUES (?, ?, ?, ?)").run(session, window, layout, atMs);
@@ -419,4 +445,13 @@ export function isEnrolled(db: DatabaseSync, agent: string): boolean {
       `agent:${agent}`,
     ) !== undefined
   );
+}
+
+/** What was decided last about each pane of a session whose process ended by itself. */
+export function restartRows(db: DatabaseSync, session: string): (RestartDecided & { atMs: number })[] {
+  const rows = statement(
+    db,
+    "SELECT decided_json AS decided, at_ms AS atMs FROM restarts WHERE session = ? ORDER BY pane",
+  ).all(session) as { decided: string; atMs: number }[];
+  return rows.map(({ decided, atMs }) => ({ ...(JSON.parse(decided) as RestartDecided), atMs }));
 }

@@ -74,6 +74,7 @@ export interface Floor {
  */
 export class Registry {
   readonly #town: Floor;
+  readonly #heard = new Map<string, number>();
   readonly #signs: Signs;
   /** Overdue or ended, and not yet offline in the log; with what says so. */
   readonly #silent = new Map<string, string>();
@@ -246,9 +247,15 @@ export class Registry {
   /** Somebody's credential counted. A ping tells what the agent was before, so it counts itself. */
   called(actor: Actor, operation: string, stream: Stream): void {
     if (actor.kind !== "agent") return;
+    if (actor.via === undefined) this.#heard.set(actor.id, this.#town.now());
     if (CATALOGUE.get(operation)?.streams) this.#follows(actor, stream);
     if (operation === "agent.ping") return;
     this.seen(actor.id, actor.via === undefined ? "its own call" : `a call of ${actor.via} as it`);
+  }
+
+  /** When it last called by itself, milliseconds since 1970; null = not since we were started. */
+  heardAt(id: string): number | null {
+    return this.#heard.get(id) ?? null;
   }
 
   /** Whoever follows something says nothing for hours; that it is there is seen by its connection. */

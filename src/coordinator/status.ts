@@ -138,6 +138,13 @@ function statusOf(
     label: declared.label ?? found?.name ?? declared.name,
     number: numbers.get(declared.id) ?? null,
     opened: declared.label !== undefined,
+    health: town.healthOf(declared.id).map(({ check, healthy, sinceMs, evidence, misses }) => ({
+      check,
+      healthy,
+      since: new Date(sinceMs).toISOString(),
+      evidence,
+      misses,
+    })),
   };
 }
 

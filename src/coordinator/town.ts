@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "pino";
 import { BosunError } from "../protocol/error.ts";
+import type { HealthState } from "../protocol/health.ts";
 import { parseName } from "../protocol/names.ts";
 import type { Plan, PlanSession } from "../protocol/plan.ts";
 import type { Cradle } from "./birth.ts";
@@ -119,6 +120,9 @@ export class Town extends EventEmitter<TownEvents> {
     }
     return withOpened(plan, openedRows(this.ledger.views));
   }
+
+  /** How the checks of a session's health stand; none before they are asked. */
+  healthOf: (session: string) => readonly HealthState[] = () => [];
 
   /** Moments in which this process answered nobody, since it started. */
   readonly stalls = { count: 0, longestMs: 0 };

@@ -14,6 +14,7 @@ import { Displays } from "../coordinator/displays.ts";
 import { Figures } from "../coordinator/figures.ts";
 import { ghostsProjection } from "../coordinator/ghosts/projection.ts";
 import { registerGroups } from "../coordinator/groups.ts";
+import { Health } from "../coordinator/health.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { registerHooks } from "../coordinator/hooks.ts";
 import { Idling } from "../coordinator/idling.ts";
@@ -186,6 +187,7 @@ async function main(): Promise<void> {
     nudging,
     new Idling(town, displays, reconcile, opening),
     new Stalls(town),
+    new Health(town, displays),
     displays,
     new Memory(dispatch, town),
     new Leases(dispatch, town),

@@ -1,4 +1,5 @@
 import type { GhostAnswers, GhostClass, GhostDecision } from "./ghost.ts";
+import type { HealthCheck } from "./health.ts";
 import type { MemoryType } from "./memory.ts";
 import type { Outcome } from "./message.ts";
 import type { AgentStatus } from "./registry.ts";
@@ -48,6 +49,17 @@ export type Event =
     }
   /** What was decided when a process of ours ended by itself: the state of its restarts from then on. `pane` `*` is the whole session. */
   | { type: "restart.decided"; data: RestartDecided }
+  /** A check of a session's health changed its mind; `did` is what followed. */
+  | {
+      type: "health.changed";
+      data: {
+        session: string;
+        check: HealthCheck;
+        healthy: boolean;
+        evidence: string;
+        did: "restart" | "alert" | null;
+      };
+    }
   /** A person has looked: its count of failures begins again. */
   | { type: "restart.reset"; data: { session: string } }
   /** `server`: process and start of the tmux server, without which an id means nothing. */
@@ -230,6 +242,7 @@ const KNOWN: Record<EventType, true> = {
   "pane.respawned": true,
   "restart.decided": true,
   "restart.reset": true,
+  "health.changed": true,
   "view.layout": true,
   "view.shared": true,
   "view.unshared": true,

@@ -1,4 +1,5 @@
 import type { ChatSpec } from "./chat.ts";
+import type { HealthSpec } from "./health.ts";
 
 /** Unread messages that one mailbox holds unless the plan says otherwise: an agent that never reads must not fill the disk. */
 export const MAX_UNREAD = 100_000;
@@ -112,7 +113,7 @@ export interface PlanSession {
   restart: { policy: RestartPolicy; spec: Record<string, unknown> };
   /** It is ended after resting for so long; null = never. */
   idleMs: number | null;
-  health: Record<string, unknown> | null;
+  health: HealthSpec | null;
   chapter: Record<string, unknown> | null;
   chat: ChatSpec | null;
   /** What people call a session that was opened beside the plan. */

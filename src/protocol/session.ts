@@ -50,6 +50,16 @@ export const SessionStatus = z.looseObject({
     }),
   ),
   restarts: z.number(),
+  /** Declared checks; null before the first answer. */
+  health: z.array(
+    z.looseObject({
+      check: z.string(),
+      healthy: z.boolean().nullable(),
+      since: z.string(),
+      evidence: z.string(),
+      misses: z.number(),
+    }),
+  ),
   /** `exit 1`, `signal 9`, or null while running. */
   exit: z.string().nullable(),
   /** People attached (control clients are not people). */

@@ -63,6 +63,8 @@ function printStatus(invocation: Invocation, answer: Status, why: boolean): void
         out.line(
           `  pane      ${pane.id} ${sanitise(pane.title)}  pid ${pane.pid ?? "-"}  ${pane.dead ? (pane.exit ?? "ended") : sanitise(pane.command)}`,
         );
+      for (const { check, healthy, evidence } of session.health)
+        out.line(`  ${check.padEnd(9)} ${healthy === null ? "?" : healthy ? "well" : "FAILED"}  ${sanitise(evidence)}`);
       for (const drift of session.drift) out.line(`  differs   ${drift}`);
     }
   }

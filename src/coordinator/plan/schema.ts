@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ChatSpec } from "../../protocol/chat.ts";
+import { HealthSpec } from "../../protocol/health.ts";
 
 /**
  * The floor plan as written, before placeholders are filled. One declaration: it checks a file, and its JSON Schema gives
@@ -144,7 +145,7 @@ const Session = z.strictObject({
   idle: text
     .optional()
     .describe("stopped after resting so long: idle, nobody there, nothing to type; it starts with up"),
-  health: free.optional().describe("how to tell that it works"),
+  health: HealthSpec.optional().describe("how to tell that it works"),
   after: oneOrMore.optional().describe("sessions that start before this one"),
   needs: oneOrMore.optional().describe("the same as after"),
   chapter: free.optional().describe("ceilings and handoff"),

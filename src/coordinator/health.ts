@@ -1,0 +1,279 @@
+import { execFile } from "node:child_process";
+import { connect } from "node:net";
+import { HEALTH_CHECKS, type HealthCheck, type HealthSpec, type HealthState } from "../protocol/health.ts";
+import { agentsOf, type PlanSession } from "../protocol/plan.ts";
+import { sanitise } from "../protocol/text.ts";
+import type { Displays } from "./displays.ts";
+import { declaredPanes } from "./plan/diff.ts";
+import { parseDuration } from "./plan/durations.ts";
+import type { TmuxSession } from "./tmux/port.ts";
+import { signal, statOf } from "./tmux/process-tree.ts";
+import type { Town } from "./town.ts";
+
+/** Who is due is looked at this often. */
+const TICK_MS = 250;
+
+const EVERY_MS = 30_000;
+const TIMEOUT_MS = 5_000;
+const MISSES = 3;
+const PATTERN_FOR_MS = 20_000;
+
+/** A process that is ended for its health has this long for it. */
+const GRACE_MS = 10_000;
+
+/** Of what a command prints, so much is evidence. */
+const EVIDENCE_CHARS = 200;
+
+interface Rule {
+  check: HealthCheck;
+  everyMs: number;
+  misses: number;
+  action: "restart" | "alert";
+  /** Resolves with what is wrong, or null. Never rejects. */
+  ask: (session: PlanSession, found: TmuxSession) => Promise<string | null>;
+}
+
+/**
+ * Asks sessions whether they work, as their plan says how. An end for its health is an end of its process, so that its restart
+ * policy counts it like any other. What cannot be asked says nothing.
+ */
+export class Health {
+  readonly #town: Town;
+  readonly #displays: Displays;
+  readonly #states = new Map<string, HealthState & { dueMs: number; asking: boolean; epoch: number }>();
+  readonly #every: NodeJS.Timeout;
+  #closed = false;
+
+  constructor(town: Town, displays: Displays) {
+    this.#town = town;
+    this.#displays = displays;
+    this.#every = setInterval(() => this.#tick(), TICK_MS);
+    this.#every.unref();
+    town.healthOf = (session) =>
+      HEALTH_CHECKS.flatMap((check) => {
+        const state = this.#states.get(`${session} ${check}`);
+        return state ? [state] : [];
+      });
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#every);
+  }
+
+  #tick(): void {
+    const nowMs = this.#town.now();
+    for (const session of this.#town.plan?.sessions ?? []) {
+      if (!session.health) continue;
+      const found = this.#town.world?.sessions.find(
+        (each) => each.marks?.town === this.#town.name.name && each.marks.id === session.id,
+      );
+      const lives = found && declaredPanes(found).some((pane) => !pane.dead) && !this.#town.busy.has(session.id);
+      for (const rule of this.#rules(session.health)) {
+        const key = `${session.id} ${rule.check}`;
+        if (!lives) {
+          // What does not run is not unhealthy: that it ended is told elsewhere.
+          this.#states.delete(key);
+          continue;
+        }
+        const epoch = found.marks!.epoch * 1_000_000 + (declaredPanes(found)[0]?.pid ?? 0);
+        const known = this.#states.get(key);
+        if (!known || known.epoch !== epoch) {
+          this.#states.set(key, {
+            check: rule.check,
+            healthy: null,
+            sinceMs: nowMs,
+            evidence: "not asked yet",
+            misses: 0,
+            dueMs: nowMs + rule.everyMs,
+            asking: false,
+            epoch,
+          });
+        } else if (!known.asking && known.dueMs <= nowMs) void this.#ask(session, found, rule, known);
+      }
+    }
+  }
+
+  async #ask(
+    session: PlanSession,
+    found: TmuxSession,
+    rule: Rule,
+    state: HealthState & { dueMs: number; asking: boolean },
+  ): Promise<void> {
+    state.asking = true;
+    const wrong = await rule.ask(session, found);
+    state.asking = false;
+    state.dueMs = this.#town.now() + rule.everyMs;
+    if (this.#closed || this.#states.get(`${session.id} ${rule.check}`) !== state) return;
+    state.evidence = wrong ?? "all is well";
+    state.misses = wrong === null ? 0 : state.misses + 1;
+    const healthy = wrong === null ? true : state.misses >= rule.misses ? false : state.healthy;
+    if (healthy === state.healthy) return;
+    const first = state.healthy === null;
+    state.healthy = healthy;
+    state.sinceMs = this.#town.now();
+    // That all is well at first is no news.
+    if (first && healthy) return;
+    const did = healthy ? null : rule.action;
+    try {
+      await this.#town.ledger.write({
+        actor: "coordinator",
+        decide: () => ({
+          events: [
+            {
+              type: "health.changed",
+              data: {
+                session: session.id,
+                check: rule.check,
+                healthy: healthy === true,
+                evidence: state.evidence,
+                did,
+              },
+            },
+          ],
+          result: null,
+        }),
+      });
+      const level = healthy ? ("info" as const) : ("alert" as const);
+      if (session.room)
+        await this.#town.rooms.post("coordinator", {
+          room: session.room,
+          msg: `${session.name}: ${rule.check} ${healthy ? "is well again" : `failed: ${state.evidence}`}`,
+          level,
+          type: "alert",
+        });
+    } catch (error) {
+      this.#town.log.error({ err: error }, "a change of health cannot be told");
+    }
+    if (did === "restart") await this.#end(session, found);
+  }
+
+  /** Its processes, gently first; that they end is dealt with as any end is. */
+  async #end(session: PlanSession, found: TmuxSession): Promise<void> {
+    this.#town.log.warn({ session: session.id }, "ended for its health");
+    const processes = declaredPanes(found).flatMap((pane) => (pane.dead ? [] : (statOf(pane.pid) ?? [])));
+    for (const each of processes) signal(each, "SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, GRACE_MS).unref());
+    for (const each of processes) signal(each, "SIGKILL");
+  }
+
+  #rules(spec: HealthSpec): Rule[] {
+    const rules: Rule[] = [];
+    const add = (
+      check: HealthCheck,
+      given: { every?: string | undefined; misses?: number | undefined; action?: "restart" | "alert" | undefined },
+      action: "restart" | "alert",
+      ask: Rule["ask"],
+    ): void => {
+      rules.push({
+        check,
+        everyMs: ms(given.every, EVERY_MS),
+        misses: given.misses ?? MISSES,
+        action: given.action ?? action,
+        ask,
+      });
+    };
+    if (spec.exec !== undefined) {
+      const given = typeof spec.exec === "string" ? { cmd: spec.exec } : spec.exec;
+      add("exec", given, "restart", (session) => runs(given.cmd, session, ms(given.timeout, TIMEOUT_MS)));
+    }
+    if (spec.http !== undefined) {
+      const given = typeof spec.http === "string" ? { url: spec.http } : spec.http;
+      add("http", given, "restart", () => answers(given.url, ms(given.timeout, TIMEOUT_MS)));
+    }
+    if (spec.tcp !== undefined) {
+      const given = typeof spec.tcp === "string" ? { address: spec.tcp } : spec.tcp;
+      add("tcp", given, "restart", () => listens(given.address, ms(given.timeout, TIMEOUT_MS)));
+    }
+    if (spec.heartbeat !== undefined) {
+      const given = typeof spec.heartbeat === "string" ? { every: spec.heartbeat } : spec.heartbeat;
+      const withinMs = ms(given.every, EVERY_MS);
+      add("heartbeat", given, "restart", async (session) => this.#heard(session, withinMs));
+    }
+    if (spec.pattern !== undefined) {
+      const given = typeof spec.pattern === "string" ? { regex: spec.pattern } : spec.pattern;
+      const pattern = new RegExp(given.regex, "u");
+      const forMs = ms("for" in given ? given.for : undefined, PATTERN_FOR_MS);
+      add("pattern", { every: `${Math.ceil(forMs / 4)}ms`, misses: 4 }, "alert", async (session) =>
+        this.#shows(session, pattern),
+      );
+    }
+    if (spec.silence !== undefined) {
+      const forMs = ms(spec.silence, 0);
+      add("silence", { every: `${Math.max(TICK_MS, Math.ceil(forMs / 10))}ms`, misses: 1 }, "alert", async (session) =>
+        this.#writes(session, forMs),
+      );
+    }
+    return rules;
+  }
+
+  async #heard(session: PlanSession, withinMs: number): Promise<string | null> {
+    const agents = agentsOf([session]).map(({ agent }) => agent.id);
+    if (agents.length === 0) return null;
+    const nowMs = this.#town.now();
+    // Nobody is late before we have listened so long ourselves, and it has run so long.
+    const sinceMs = Math.max(this.#town.startedAt.getTime(), this.#states.get(`${session.id} heartbeat`)?.sinceMs ?? 0);
+    const latest = Math.max(sinceMs, ...agents.map((id) => this.#town.registry.heardAt(id) ?? 0));
+    return nowMs - latest <= withinMs ? null : `no heartbeat for ${Math.round((nowMs - latest) / 1_000)} s`;
+  }
+
+  async #shows(session: PlanSession, pattern: RegExp): Promise<string | null> {
+    const displays = this.#displays.of(session.id);
+    if (displays.length === 0) return null;
+    const found = displays.some((each) => each.screen.text().some((row) => pattern.test(row)));
+    return found ? null : `${pattern} stands nowhere on its screen`;
+  }
+
+  async #writes(session: PlanSession, forMs: number): Promise<string | null> {
+    const times = this.#displays.of(session.id).map((each) => each.wroteAtMs ?? each.track.activity.sinceMs);
+    if (times.length === 0) return null;
+    const silentMs = this.#town.now() - Math.max(...times);
+    return silentMs < forMs ? null : `silent for ${Math.round(silentMs / 1_000)} s`;
+  }
+}
+
+function ms(text: string | undefined, otherwise: number): number {
+  return text === undefined ? otherwise : (parseDuration(text) ?? otherwise);
+}
+
+function runs(command: string, session: PlanSession, timeoutMs: number): Promise<string | null> {
+  const pane = session.windows[0]?.panes[0];
+  return new Promise((resolve) => {
+    execFile(
+      session.shell,
+      ["-c", command],
+      { cwd: pane?.cwd ?? "/", env: { ...process.env, ...pane?.env }, timeout: timeoutMs, killSignal: "SIGKILL" },
+      (error, stdout, stderr) => {
+        if (!error) return resolve(null);
+        const said = sanitise(`${stdout}${stderr}`).trim().split("\n").at(-1)?.slice(0, EVIDENCE_CHARS) ?? "";
+        const how = error.killed ? `no answer within ${timeoutMs / 1_000} s` : `exit ${error.code ?? error.signal}`;
+        resolve(`${how}${said === "" ? "" : `: ${said}`}`);
+      },
+    );
+  });
+}
+
+async function answers(url: string, timeoutMs: number): Promise<string | null> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: "manual" });
+    await response.body?.cancel();
+    return response.status < 400 ? null : `${url} answers with ${response.status}`;
+  } catch (error) {
+    const cause = (error as { cause?: { code?: string } }).cause?.code;
+    return `${url}: ${cause ?? (error instanceof Error ? error.message : String(error))}`;
+  }
+}
+
+function listens(address: string, timeoutMs: number): Promise<string | null> {
+  const at = address.lastIndexOf(":");
+  return new Promise((resolve) => {
+    const socket = connect({ host: address.slice(0, at) || "127.0.0.1", port: Number(address.slice(at + 1)) });
+    const end = (wrong: string | null): void => {
+      socket.destroy();
+      resolve(wrong);
+    };
+    socket.setTimeout(timeoutMs, () => end(`${address} does not answer`));
+    socket.on("connect", () => end(null));
+    socket.on("error", (error: NodeJS.ErrnoException) => end(`${address}: ${error.code ?? error.message}`));
+  });
+}

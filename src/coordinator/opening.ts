@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event, SessionOpened } from "../protocol/event.ts";
 import { timedId } from "../protocol/id.ts";
-import { MAX_OPENED, SESSION_LABEL, SESSION_LABEL_RULE, type SessionType } from "../protocol/labels.ts";
+import { MAX_OPENED, RESERVED_NAMES, SESSION_LABEL, SESSION_LABEL_RULE, type SessionType } from "../protocol/labels.ts";
 import {
   sessionClose,
   sessionExport,
@@ -306,11 +306,12 @@ function entryOf(
 }
 
 function checkLabel(label: string, taken: ReadonlySet<string>): void {
-  if (!SESSION_LABEL.test(label)) {
+  const reserved = RESERVED_NAMES.has(label);
+  if (!SESSION_LABEL.test(label) || reserved) {
     throw new BosunError({
       code: "USAGE",
       what: `"${sanitise(label.slice(0, 80))}" cannot be a session's name`,
-      why: SESSION_LABEL_RULE,
+      why: reserved ? "it is reserved" : SESSION_LABEL_RULE,
       fix: "choose another; without a name one is made up",
     });
   }

@@ -3,6 +3,9 @@ export const SESSION_LABEL = /^(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_ -]{0,62}
 export const SESSION_LABEL_RULE =
   "1 to 64 letters, digits, - _ and spaces, with at least one letter, and no space or - at either end";
 
+/** Words that every object of the language has already: no key of a plan, and no session's name. */
+export const RESERVED_NAMES: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"]);
+
 /** Sessions that may be open beside the floor plan at a time unless the plan says otherwise (`limits.sessions`). */
 export const MAX_OPENED = 10;
 

@@ -31,6 +31,8 @@ export interface Plan {
   hosts: Record<string, unknown>;
   /** NATS server for agents reached over a broker, or null. */
   broker: string | null;
+  /** What is right and yet worth a word: one line each. */
+  notes: string[];
 }
 
 export interface PlanRoom {
@@ -128,6 +130,16 @@ export interface PlanSession {
    * running session whose mark differs has drifted. `about`, restart and access rules are not part of it.
    */
   shape: string;
+  /** What its author wrote down about it, besides `about`; absent where nothing was. */
+  documented: {
+    meaning?: string;
+    lifecycle?: string;
+    /** By whom, when, and on what occasion. */
+    created?: Record<string, unknown>;
+    registry?: string;
+    feeds?: string[];
+    naming_exception?: string;
+  };
   /** Where the entry stands; `file` (absolute) only when that is an included one. */
   at: { file?: string; line: number; column: number };
 }

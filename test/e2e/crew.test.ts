@@ -39,6 +39,8 @@ sessions:
 test("O3-19: sessions are exported and opened again; commands about several take a group", async () => {
   await town.ok("new", "my hotfix", "--type", "feature", "--env", "A=1", "--", "exec sh");
   await town.ok("new", "helper", "--", "exec sh");
+  for (const taken of ["constructor", "__proto__", "prototype"])
+    expect((await town.run(["rename", "helper", taken])).stderr).toContain("cannot be a session's name");
   const file = join(town.folder, "crew.json");
   writeFileSync(file, await town.ok("sessions", "export"));
   await town.ok("close", "helper");

@@ -190,11 +190,11 @@ const SCHEMAS = new Map(
     z.toJSONSchema(operation.input, { io: "input", unrepresentable: "any" }) as Schema,
   ]),
 );
-/** Every third call is one of these, so that there is something to find again. */
+/** Every second call is one of these, so that there is something to find again. */
 const WRITES = ["room.post", "message.send", "memory.set", "agent.register"];
 
 function nextCall(): { operation: Operation; input: unknown; sent: Sent } {
-  const operation = chance(0.33) ? CATALOGUE.get(pick(WRITES))! : pick(OPERATIONS);
+  const operation = chance(0.5) ? CATALOGUE.get(pick(WRITES))! : pick(OPERATIONS);
   const input = sample(SCHEMAS.get(operation.name)!, operation.name);
   const headers: Record<string, string> = {};
   if (chance(0.15)) headers["idempotency-key"] = pick(["k1", "k2", `k${Math.floor(random() * 1e6)}`]);

@@ -146,7 +146,10 @@ describe("sessions that run side by side", () => {
       activity: { state: "dead", source: "process" },
     });
     const { events } = await town.json("events", "-n", "1000");
-    expect(events.filter((each: { exit?: string }) => each.exit === "exit 3")).toMatchObject([{ type: "pane.exited" }]);
+    expect(events.filter((each: { exit?: string }) => each.exit === "exit 3")).toMatchObject([
+      { type: "pane.exited" },
+      { type: "restart.decided", do: "leave", because: "restart: never" },
+    ]);
   });
 
   test("typing into a session that has ended is refused, and harms no other: tmux 3.3a would have gone down with all", async () => {

@@ -278,6 +278,14 @@ interface ShownPlan {
     after: string[];
     headless: boolean;
     protect: boolean;
+    documented: {
+      meaning?: string;
+      lifecycle?: string;
+      created?: Record<string, unknown>;
+      registry?: string;
+      feeds?: string[];
+      naming_exception?: string;
+    };
     windows: { name: string; panes: { title: string; run: string | null; agent: { id: string } | null }[] }[];
   }[];
   users: { id: string; role: string; view: string | null }[];
@@ -299,7 +307,17 @@ function printPlan({ out }: Invocation, answer: PlanAnswer): void {
       `  ${session.name}${session.id === session.name ? "" : `  (${session.id})`}${session.role ? `  ${session.role}` : ""}`,
     );
     out.line(`    for       ${sanitise(session.about) || "(nobody wrote it down: add about:)"}`);
+    const { meaning, lifecycle, created, registry, feeds, naming_exception } = session.documented;
+    if (meaning) out.line(`    means     ${sanitise(meaning)}`);
+    if (naming_exception) out.line(`    named so  ${sanitise(naming_exception)}`);
+    if (created) {
+      const said = Object.entries(created).map(([key, value]) => `${key} ${String(value)}`);
+      out.line(`    created   ${sanitise(said.join(", "))}`);
+    }
+    if (registry) out.line(`    registry  ${sanitise(registry)}`);
+    if (feeds) out.line(`    feeds     ${sanitise(feeds.join(", "))}`);
     const traits = [
+      ...(lifecycle ? [lifecycle] : []),
       `starts ${session.start === "boot" ? "with up" : session.start}`,
       `restart ${session.restart.policy}`,
       ...(session.headless ? ["headless"] : []),

@@ -56,12 +56,15 @@ const check: Command = {
       sessions: unknown[];
       rooms: unknown[];
       users: unknown[];
+      notes: string[];
     };
     if (invocation.out.wish.json) invocation.out.json(plan);
-    else
+    else {
       invocation.out.line(
         `${file} is right: town ${plan.town}, ${plan.sessions.length} sessions, ${plan.rooms.length} rooms, ${plan.users.length} users`,
       );
+      for (const note of plan.notes) invocation.out.say(`note  ${note}`);
+    }
     return 0;
   },
 };

@@ -23,6 +23,7 @@ function declared(id: string, change: Partial<PlanSession> = {}): PlanSession {
     start: "boot",
     restart: { policy: "never", spec: {} },
     idleMs: null,
+    documented: {},
     health: null,
     chapter: null,
     chat: null,
@@ -57,6 +58,7 @@ function planOf(sessions: PlanSession[]): Plan {
     alerts: {},
     hosts: {},
     broker: null,
+    notes: [],
   };
 }
 

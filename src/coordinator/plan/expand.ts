@@ -9,6 +9,7 @@ import { checkTogether, type PlacedRoom } from "./check-together.ts";
 import { parseDuration, parseSize } from "./durations.ts";
 import { combinations, copiesOf, fill, type Values, wrongChange } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
+import { notesOf } from "./notes.ts";
 import { pathFrom } from "./paths.ts";
 import { whyBadPattern } from "./pattern.ts";
 import type { FloorPlan, RoomEntry, SessionEntry, WindowEntry } from "./schema.ts";
@@ -83,6 +84,11 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     alerts: entry.alerts ?? {},
     hosts: entry.hosts ?? {},
     broker: entry.broker ?? null,
+    notes: notesOf(
+      entry,
+      placed.map(({ session }) => session),
+      names.preset,
+    ),
   };
 }
 

@@ -94,9 +94,16 @@ export function expandSession(
       .update(JSON.stringify([shell, windows.map((window) => window.shape)]))
       .digest("hex")
       .slice(0, 16),
+    documented: documentedOf(entry),
     at: placeOf(path, context),
   };
   return { session, path, panePaths: windows.map((window) => window.panePaths) };
+}
+
+function documentedOf(entry: Omit<SessionEntry, "each">): PlanSession["documented"] {
+  const { meaning, lifecycle, created, registry, feeds, naming_exception } = entry;
+  const all = { meaning, lifecycle, created, registry, feeds, naming_exception };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 function idleOf(text: string | undefined, path: Path, mistakes: Mistakes): number | null {

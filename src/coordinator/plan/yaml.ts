@@ -1,5 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, type YAMLMap } from "yaml";
 import { BosunError } from "../../protocol/error.ts";
+import { RESERVED_NAMES } from "../../protocol/labels.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import { Mistakes, offsetOf, type PlanText, show } from "./mistakes.ts";
 
@@ -16,7 +17,6 @@ const MAX_ALIASES = 1_000;
  * in aliases or, which the library does not count at all, in merge keys.
  */
 const MAX_PARTS = 100_000;
-const FORBIDDEN_KEYS = new Set(["__proto__", "constructor", "prototype"]);
 /** Their entries are named by the writer, so a key that begins with `x-` would be one that vanishes. */
 const NAMED_BY_WRITER = new Set(["sessions", "rooms", "rigs", "users", "services", "jobs", "groups", "hosts"]);
 
@@ -263,7 +263,7 @@ function whyBadKey(name: string, parent: string | null, repeated: boolean) {
       why: "the second would silently win",
       fix: "take one out, or give it another name",
     };
-  if (FORBIDDEN_KEYS.has(name))
+  if (RESERVED_NAMES.has(name))
     return { what: `"${name}" cannot be a key`, why: "it is reserved", fix: "choose another name" };
   if (name.startsWith("x-") && parent !== null && NAMED_BY_WRITER.has(parent))
     return {

@@ -1,8 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { LanguageModel } from "ai";
 import type { ChatSpec } from "../protocol/chat.ts";
-import { BosunError } from "../protocol/error.ts";
-import { endpointOf, KEYED_PROVIDERS, keyFile, keyVariables, providerOf } from "../protocol/providers.ts";
+import { endpointOf, KEYED_PROVIDERS, keyFile, keyVariables, missingKey, providerOf } from "../protocol/providers.ts";
 
 /**
  * The model that `spec` names, with its provider loaded only now. Throws NOT_FOUND without key or endpoint, with the two ways to
@@ -17,15 +16,7 @@ export async function modelOf(
   const name = spec.model.slice(provider.length + 1);
   const baseURL = endpointOf(spec, env);
   const apiKey = keyOf(provider, home, env);
-  const keyed = KEYED_PROVIDERS[provider];
-  if (keyed && apiKey === undefined) {
-    throw new BosunError({
-      code: "NOT_FOUND",
-      what: `there is no key for ${provider}`,
-      why: `neither ${keyed.variables.join(" nor ")} is set, nor is one kept in ${keyFile(home, provider)}`,
-      fix: `get one at ${keyed.at}, then: bosun chat key ${provider}\nor use a model on this machine: ollama serve; bosun chat new NAME --model ollama/llama3.1`,
-    });
-  }
+  if (Object.hasOwn(KEYED_PROVIDERS, provider) && apiKey === undefined) throw missingKey(provider, home);
   const given = { ...(apiKey !== undefined && { apiKey }), ...(baseURL !== undefined && { baseURL }) };
   switch (provider) {
     case "anthropic":

@@ -41,6 +41,7 @@ export class Health {
   readonly #town: Town;
   readonly #displays: Displays;
   readonly #states = new Map<string, HealthState & { dueMs: number; asking: boolean; epoch: number }>();
+  readonly #rules = new WeakMap<HealthSpec, readonly Rule[]>();
   readonly #every: NodeJS.Timeout;
   #closed = false;
 
@@ -69,7 +70,7 @@ export class Health {
         (each) => each.marks?.town === this.#town.name.name && each.marks.id === session.id,
       );
       const lives = found && declaredPanes(found).some((pane) => !pane.dead) && !this.#town.busy.has(session.id);
-      for (const rule of this.#rules(session.health)) {
+      for (const rule of this.#rulesOf(session.health)) {
         const key = `${session.id} ${rule.check}`;
         if (!lives) {
           // What does not run is not unhealthy: that it ended is told elsewhere.
@@ -157,7 +158,16 @@ export class Health {
     for (const each of processes) signal(each, "SIGKILL");
   }
 
-  #rules(spec: HealthSpec): Rule[] {
+  /** Read once for each entry of the plan. */
+  #rulesOf(spec: HealthSpec): readonly Rule[] {
+    const known = this.#rules.get(spec);
+    if (known) return known;
+    const made = this.#read(spec);
+    this.#rules.set(spec, made);
+    return made;
+  }
+
+  #read(spec: HealthSpec): Rule[] {
     const rules: Rule[] = [];
     const add = (
       check: HealthCheck,

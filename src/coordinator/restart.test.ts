@@ -102,7 +102,7 @@ test("a thousand histories: never more starts than a budget allows, and none aft
           12 * 3_600_000,
         );
         let nowMs = 0;
-        const failures: { atMs: number; retried: boolean }[] = [];
+        const failures: { atMs: number }[] = [];
         run.decisions.forEach((decision, index) => {
           const [ms, exit] = lives[index % lives.length]!;
           nowMs += ms;
@@ -110,7 +110,7 @@ test("a thousand histories: never more starts than a budget allows, and none aft
           if (failure && decision.do === "restart")
             for (const { starts, perMs } of run.rules.budget)
               expect(failures.filter((each) => nowMs - each.atMs < perMs).length).toBeLessThan(starts);
-          if (failure) failures.push({ atMs: nowMs, retried: decision.do === "restart" });
+          if (failure) failures.push({ atMs: nowMs });
           if (decision.do === "probe") expect(decision.afterMs).toBe(900_000);
           if (decision.do === "park") expect(index).toBe(run.decisions.length - 1);
           expect(decision.do === "park" ? exhausted : "park").toBe("park");

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import {
@@ -16,6 +16,7 @@ import {
 import { timedId } from "../protocol/id.ts";
 import type { InputOf } from "../protocol/operation.ts";
 import { nameOf, type PlanSession } from "../protocol/plan.ts";
+import { shellWord } from "../protocol/shell.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import { classify, type Standing } from "./ghosts/classify.ts";
@@ -448,10 +449,11 @@ export class RollCall {
   }
 }
 
-/** Whole or not at all. */
+/** Whole or not at all, with the mode it had; a link stays a link. */
 function replace(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text);
-  renameSync(`${file}.new`, file);
+  const target = realpathSync(file);
+  writeFileSync(`${target}.new`, text, { mode: statSync(target).mode & 0o777 });
+  renameSync(`${target}.new`, target);
 }
 
 function entryOf(
@@ -479,12 +481,11 @@ function runOf(pid: number): { run?: string; cwd?: string } {
   const facts = factsOf(pid);
   if (!facts) return {};
   const [program = "sh", ...words] = facts.words;
-  const quoted = (word: string): string =>
-    /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
   // A login shell calls itself `-bash`.
-  const run = ["exec", ...[program.startsWith("-") ? basename(program.slice(1)) : program, ...words].map(quoted)].join(
-    " ",
-  );
+  const run = [
+    "exec",
+    ...[program.startsWith("-") ? basename(program.slice(1)) : program, ...words].map(shellWord),
+  ].join(" ");
   return { run, ...(facts.cwd !== null && { cwd: facts.cwd }) };
 }
 

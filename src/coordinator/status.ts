@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { BosunError } from "../protocol/error.ts";
 import { parseName, schemeOf } from "../protocol/names.ts";
 import { agentAt, agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
 import { planShow, type SessionState, type SessionStatus, sessionWhois, townStatus } from "../protocol/session.ts";
-import { sanitise } from "../protocol/text.ts";
 import type { Dispatch } from "./dispatch.ts";
+import { commandOf } from "./ghosts/investigate.ts";
 import { unreadCounts } from "./messages/projection.ts";
 import { roomsOf } from "./narrate.ts";
 import { declaredPanes, driftOf } from "./plan/diff.ts";
@@ -237,14 +236,4 @@ function whois(town: Town, name: string) {
     why: "neither the plan, nor tmux, nor the names of towns and rigs fit it",
     fix: "bosun ls   shows the sessions of this town",
   });
-}
-
-/** What runs there now, from the kernel; a program can call itself anything, so it is only shown. */
-function commandOf(pid: number): string {
-  try {
-    return sanitise(readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()).slice(0, 200);
-  } catch {
-    // ENOENT: it has ended.
-    return "";
-  }
 }

@@ -346,6 +346,9 @@ export class Watch {
       if (plan && pane?.dead)
         this.#startLater(plan, session, pane.slot!, history, { afterMs: 0, attempt: 0, because: "reset by a person" });
     }
+    // Gone as a whole, it has no pane to start: it is brought back.
+    if (!found && sessionRow(this.#town.ledger.views, session.id)?.wanted === "running")
+      void this.#bringBack([session]);
     this.#lookSoon();
   }
 

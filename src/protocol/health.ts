@@ -11,6 +11,8 @@ const Every = Duration.optional().describe("how often it is asked: 30s");
 const Timeout = Duration.optional().describe("no answer within this is a failure: 5s");
 const polled = { every: Every, timeout: Timeout, misses: Misses, action: Action };
 
+const Address = z.string().regex(/^\S+:\d{1,5}$/, "host:port");
+
 /**
  * How to tell that a session works, besides that its processes live. Only what says clearly that it does not (a command, an
  * endpoint, a missing heartbeat) may restart it; what a screen shows, or silence, only alerts.
@@ -26,7 +28,7 @@ export const HealthSpec = z.strictObject({
     .optional()
     .describe("an endpoint"),
   tcp: z
-    .union([z.string(), z.strictObject({ address: z.string().describe("host:port"), ...polled })])
+    .union([Address, z.strictObject({ address: Address.describe("host:port"), ...polled })])
     .optional()
     .describe("a port that takes connections"),
   heartbeat: z

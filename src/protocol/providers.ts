@@ -1,3 +1,5 @@
+import { BosunError } from "./error.ts";
+
 /** Where the conversation of a session stands, in the town's state folder. */
 export function chatFile(stateFolder: string, session: string): string {
   return `${stateFolder}/chats/${session.replaceAll("/", "_")}.jsonl`;
@@ -35,4 +37,14 @@ export function endpointOf(
 /** The key for a provider without a known one: MY_HOST_API_KEY for `my-host`. */
 export function keyVariables(provider: string): readonly string[] {
   return KEYED_PROVIDERS[provider]?.variables ?? [`${provider.toUpperCase().replace(/[^A-Z0-9]/g, "_")}_API_KEY`];
+}
+
+/** Two ways on for somebody without a key. */
+export function missingKey(provider: string, home: string): BosunError {
+  return new BosunError({
+    code: "NOT_FOUND",
+    what: `there is no key for ${provider}`,
+    why: `neither ${keyVariables(provider).join(" nor ")} is set, nor is one kept in ${keyFile(home, provider)}`,
+    fix: `get one at ${KEYED_PROVIDERS[provider]?.at ?? provider}, then: bosun chat key ${provider}\nor use a model on this machine: ollama serve; bosun chat new --model ollama/llama3.1`,
+  });
 }

@@ -120,3 +120,11 @@ sessions:
     { check: "silence", healthy: false },
   ]);
 }, 60_000);
+
+test("a pattern that is none, or an address without a port, is refused where it stands", async () => {
+  for (const health of ['{ pattern: "(" }', '{ pattern: { regex: "(a+)+$" } }', "{ tcp: localhost }"]) {
+    town.plan(`version: 1\nsessions:\n  one: { run: "exec sleep 9", health: ${health} }\n`);
+    const { code, stderr } = await town.run(["check"]);
+    expect([code, stderr], health).toEqual([2, expect.stringContaining("floorplan.yaml:3:")]);
+  }
+});

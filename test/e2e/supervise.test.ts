@@ -101,3 +101,20 @@ sessions:
   expect((await town.json("why", "done")).ends).toMatchObject([{ decided: "leave", next_at: null }]);
   expect((await town.json("why", "broken")).ends[0].because).toContain("cannot run as configured");
 });
+
+test("a session that was ended as a whole and given up is brought back by a reset", async () => {
+  town.plan(`version: 1
+sessions:
+  one: { run: "exec sleep 900", restart: { policy: always, budget: [ { starts: 1, per: 10m } ] } }
+`);
+  await town.ok("up");
+  town.tmux("kill-session", "-t", "=one");
+  await until(async () => (await town.json("why", "one")).ends[0]?.decided === "restart", "it to be brought back");
+  await until(async () => (await shown("one")).state === "running", "it to run");
+  town.tmux("kill-session", "-t", "=one");
+  await until(async () => (await town.json("why", "one")).ends[0]?.decided === "park", "it to be given up");
+  await pause(500);
+  expect((await shown("one")).state).toBe("exited");
+  await town.ok("reset-failed", "one");
+  await until(async () => (await shown("one")).state === "running", "it to run again");
+});

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { HOOK_EVENTS, hookEntry, openCodePlugin } from "../../protocol/agent-hooks.ts";
+import { shellWord } from "../../protocol/shell.ts";
 import { withItem, withoutItem } from "./jsonc.ts";
 import { openCodeFolder } from "./servers.ts";
 import type { AgentSettings } from "./settle.ts";
@@ -7,7 +8,7 @@ import type { AgentSettings } from "./settle.ts";
 /** How programs are told of our hooks for good. `command` begins the words that call us; the program's name follows. */
 export function hookSettingsOf(command: readonly string[]): AgentSettings[] {
   const file = (name: string, path: AgentSettings["file"]): AgentSettings => {
-    const line = [...command, name].map(quoted).join(" ");
+    const line = [...command, name].map(shellWord).join(" ");
     const events = HOOK_EVENTS[name]!;
     const isOurs = (item: unknown): boolean => JSON.stringify(item).includes(` hook ${name}`);
     return {
@@ -35,8 +36,4 @@ export function hookSettingsOf(command: readonly string[]): AgentSettings[] {
     // Its hooks belong to one of its agents; this one is made for them, and chosen with `kiro-cli chat --agent bosun`.
     file("kiro", (home) => join(home, ".kiro", "agents", "bosun.json")),
   ];
-}
-
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -3,7 +3,14 @@ import { dirname, join, resolve } from "node:path";
 import { isatty } from "node:tty";
 import type { OperationInput } from "../../client/operations.gen.ts";
 import { BosunError, type ErrorBody } from "../../protocol/error.ts";
-import { endpointOf, KEYED_PROVIDERS, keyFile, keyVariables, providerOf } from "../../protocol/providers.ts";
+import {
+  endpointOf,
+  KEYED_PROVIDERS,
+  keyFile,
+  keyVariables,
+  missingKey,
+  providerOf,
+} from "../../protocol/providers.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { numberOf, stdinText, usage } from "../arguments.ts";
 import { type Command, type Invocation, listOf, textOf } from "../command.ts";
@@ -105,13 +112,7 @@ function keepKey({ out }: Invocation, home: string, provider: string): void {
     out.say(`the key in ${name} is kept in ${file}, for you alone, so that the session has it after a restart`);
     return;
   }
-  const keyed = KEYED_PROVIDERS[provider];
-  if (!keyed) return;
-  throw new BosunError({
-    code: "NOT_FOUND",
-    what: `there is no key for ${provider}`,
-    fix: `get one at ${keyed.at}, then: bosun chat key ${provider}\nor a model on this machine: ollama serve; bosun chat new --model ollama/llama3.1`,
-  });
+  if (Object.hasOwn(KEYED_PROVIDERS, provider)) throw missingKey(provider, home);
 }
 
 function writeKey(file: string, key: string): void {

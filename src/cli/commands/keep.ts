@@ -1,4 +1,5 @@
 import type { Answer } from "../../client/operations.gen.ts";
+import type { Plan } from "../../protocol/plan.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
@@ -258,41 +259,8 @@ const planShow: Command = {
   },
 };
 
-interface ShownPlan {
-  town: string;
-  file: string;
-  about: Record<string, string>;
-  names: { preset: string };
-  tmux: { socket: string };
-  rooms: { id: string; about: string; jsonl: { path: string } | null; private: string[] | null }[];
-  sessions: {
-    id: string;
-    name: string;
-    kind: string;
-    about: string;
-    role: string | null;
-    rig: string | null;
-    room: string | null;
-    restart: { policy: string };
-    start: string;
-    after: string[];
-    headless: boolean;
-    protect: boolean;
-    documented: {
-      meaning?: string;
-      lifecycle?: string;
-      created?: Record<string, unknown>;
-      registry?: string;
-      feeds?: string[];
-      naming_exception?: string;
-    };
-    windows: { name: string; panes: { title: string; run: string | null; agent: { id: string } | null }[] }[];
-  }[];
-  users: { id: string; role: string; view: string | null }[];
-}
-
 function printPlan({ out }: Invocation, answer: PlanAnswer): void {
-  const plan = answer.plan as ShownPlan;
+  const plan = answer.plan as Plan;
   out.line(`${plan.town} · ${plan.file} · names ${plan.names.preset} · tmux ${plan.tmux.socket}`);
   for (const [key, value] of Object.entries(plan.about)) out.line(`  ${key.padEnd(9)} ${sanitise(value)}`);
   const heading = (text: string): void => out.line(`\n${out.style(text, "bold")}`);

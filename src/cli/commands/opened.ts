@@ -5,6 +5,7 @@ import type { Answer, OperationInput } from "../../client/operations.gen.ts";
 import { BosunError, toErrorBody } from "../../protocol/error.ts";
 import { SESSION_TYPES, type SessionType } from "../../protocol/labels.ts";
 import type { RosterEntry } from "../../protocol/screen.ts";
+import { shellWord } from "../../protocol/shell.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { durationOf, numberOf, stdinText, usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
@@ -35,7 +36,7 @@ const open: Command = {
     const connection = await invocation.connect();
     const opened = await connection.call("session.open", {
       ...(name !== undefined && { name }),
-      ...(command.length > 0 && { run: command.length === 1 ? command[0]! : command.map(quoted).join(" ") }),
+      ...(command.length > 0 && { run: command.length === 1 ? command[0]! : command.map(shellWord).join(" ") }),
       cwd: resolve(textOf(invocation, "cwd") ?? "."),
       ...(type !== undefined && { type: type as SessionType }),
       ...(isSet(invocation, "env") && { env: Object.fromEntries(listOf(invocation, "env").map(assignment)) }),
@@ -125,11 +126,6 @@ function recordsIn(text: string): Exported[] {
     // Said below.
   }
   throw usage("that is no export of sessions", importOpened, "a file that bosun sessions export has written");
-}
-
-/** One word of a shell command line. */
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function assignment(text: string): [string, string] {

@@ -7,6 +7,7 @@ import { parseDuration } from "./durations.ts";
 import { unfilled, type Values } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
+import { whyBadPattern } from "./pattern.ts";
 import type { FloorPlan, PaneEntry, SessionEntry, WindowEntry } from "./schema.ts";
 
 export interface SessionContext {
@@ -60,6 +61,9 @@ export function expandSession(
       fix: "restart: always",
     });
   }
+  const pattern = entry.health?.pattern;
+  const wrong = pattern === undefined ? null : whyBadPattern(typeof pattern === "string" ? pattern : pattern.regex);
+  if (wrong) mistakes.add([...path, "health", "pattern"], wrong);
   checkVariables(entry.env, [...path, "env"], mistakes);
   checkVariables(entry.env_pass, [...path, "env_pass"], mistakes);
   const role = entry.role ?? (rig && Object.hasOwn(context.names.templates, "polecat") ? "polecat" : null);

@@ -1,15 +1,15 @@
-import type { Event } from "../protocol/event.ts";
-import { agentAt, type Plan, type PlanSession } from "../protocol/plan.ts";
-import { sessionReset, sessionWhy } from "../protocol/session.ts";
-import { type Actor, COORDINATOR, type Dispatch } from "./dispatch.ts";
-import { ghostRows } from "./ghosts/projection.ts";
-import { declaredPanes } from "./plan/diff.ts";
+import type { Event } from "../../protocol/event.ts";
+import { agentAt, type Plan, type PlanSession } from "../../protocol/plan.ts";
+import { sessionReset, sessionWhy } from "../../protocol/session.ts";
+import { type Actor, COORDINATOR, type Dispatch } from "../dispatch.ts";
+import { ghostRows } from "../ghosts/projection.ts";
+import { declaredPanes } from "../plan/diff.ts";
+import { layoutOf, restartRows, sessionRow } from "../sessions/projection.ts";
+import { statuses } from "../status.ts";
+import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
+import type { Town } from "../town.ts";
+import { adoption, type Reconcile, respawnPane } from "../up.ts";
 import { afterEnd, decideRestart, type Ends, type RestartDecision, rulesOf } from "./restart.ts";
-import { layoutOf, restartRows, sessionRow } from "./sessions/projection.ts";
-import { statuses } from "./status.ts";
-import type { TmuxPane, TmuxSession, World } from "./tmux/port.ts";
-import type { Town } from "./town.ts";
-import { adoption, type Reconcile, respawnPane } from "./up.ts";
 
 /** Several notices of one change come within a few ms; one look answers them all. */
 const LOOK_AFTER_MS = 30;

@@ -1,4 +1,4 @@
-import type { Town } from "./town.ts";
+import type { Town } from "../town.ts";
 
 /** One in which nobody is answered for so long is noticed by people. */
 const STALL_MS = 500;

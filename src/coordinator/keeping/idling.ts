@@ -1,10 +1,10 @@
-import { nameOf, type PlanSession } from "../protocol/plan.ts";
-import { COORDINATOR } from "./dispatch.ts";
-import type { Displays } from "./displays.ts";
-import type { Opening } from "./opening.ts";
-import { waitingInputs } from "./sessions/projection.ts";
-import type { Town } from "./town.ts";
-import type { Reconcile } from "./up.ts";
+import { nameOf, type PlanSession } from "../../protocol/plan.ts";
+import { COORDINATOR } from "../dispatch.ts";
+import type { Displays } from "../displays.ts";
+import type { Opening } from "../opening.ts";
+import { waitingInputs } from "../sessions/projection.ts";
+import type { Town } from "../town.ts";
+import type { Reconcile } from "../up.ts";
 
 /** A policy of an hour does not need more; tests have policies of a second. */
 const LOOK_EVERY_MS = 1_000;

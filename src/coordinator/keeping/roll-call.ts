@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { BosunError } from "../protocol/error.ts";
+import { BosunError } from "../../protocol/error.ts";
 import {
   type Ghost,
   type GhostAnswers,
@@ -12,23 +12,23 @@ import {
   ghostQuarantine,
   ghostRetire,
   ghostShow,
-} from "../protocol/ghost.ts";
-import { timedId } from "../protocol/id.ts";
-import type { InputOf } from "../protocol/operation.ts";
-import { nameOf, type PlanSession } from "../protocol/plan.ts";
-import { shellWord } from "../protocol/shell.ts";
-import { sanitise } from "../protocol/text.ts";
-import type { Actor, Dispatch } from "./dispatch.ts";
-import { classify, type Standing } from "./ghosts/classify.ts";
-import { commandOf, factsOf, touchesOf } from "./ghosts/investigate.ts";
-import { type GhostRow, ghostRows } from "./ghosts/projection.ts";
-import { withSession } from "./plan/amend.ts";
-import { declaredPanes } from "./plan/diff.ts";
-import { sessionRow } from "./sessions/projection.ts";
-import type { TmuxSession, World } from "./tmux/port.ts";
-import { treeOf } from "./tmux/process-tree.ts";
-import type { Town } from "./town.ts";
-import { adoption, nextEpoch, type Reconcile } from "./up.ts";
+} from "../../protocol/ghost.ts";
+import { timedId } from "../../protocol/id.ts";
+import type { InputOf } from "../../protocol/operation.ts";
+import { nameOf, type PlanSession } from "../../protocol/plan.ts";
+import { shellWord } from "../../protocol/shell.ts";
+import { sanitise } from "../../protocol/text.ts";
+import type { Actor, Dispatch } from "../dispatch.ts";
+import { classify, type Standing } from "../ghosts/classify.ts";
+import { commandOf, factsOf, touchesOf } from "../ghosts/investigate.ts";
+import { type GhostRow, ghostRows } from "../ghosts/projection.ts";
+import { withSession } from "../plan/amend.ts";
+import { declaredPanes } from "../plan/diff.ts";
+import { sessionRow } from "../sessions/projection.ts";
+import type { TmuxSession, World } from "../tmux/port.ts";
+import { treeOf } from "../tmux/process-tree.ts";
+import type { Town } from "../town.ts";
+import { adoption, nextEpoch, type Reconcile } from "../up.ts";
 
 /** Nothing is ended on one sighting: so long it must have been there, seen at both ends. */
 const SEEN_FOR_MS = 5_000;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { PlanSession } from "../protocol/plan.ts";
-import { parseDuration } from "./plan/durations.ts";
+import type { PlanSession } from "../../protocol/plan.ts";
+import { parseDuration } from "../plan/durations.ts";
 
 /** What is known of one pane (or of a whole session, slot `*`) when its process has ended. */
 export interface Ends {

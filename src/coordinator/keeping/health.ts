@@ -1,14 +1,14 @@
 import { execFile } from "node:child_process";
 import { connect } from "node:net";
-import { HEALTH_CHECKS, type HealthCheck, type HealthSpec, type HealthState } from "../protocol/health.ts";
-import { agentsOf, type PlanSession } from "../protocol/plan.ts";
-import { sanitise } from "../protocol/text.ts";
-import type { Displays } from "./displays.ts";
-import { declaredPanes } from "./plan/diff.ts";
-import { parseDuration } from "./plan/durations.ts";
-import type { TmuxSession } from "./tmux/port.ts";
-import { signal, statOf } from "./tmux/process-tree.ts";
-import type { Town } from "./town.ts";
+import { HEALTH_CHECKS, type HealthCheck, type HealthSpec, type HealthState } from "../../protocol/health.ts";
+import { agentsOf, type PlanSession } from "../../protocol/plan.ts";
+import { sanitise } from "../../protocol/text.ts";
+import type { Displays } from "../displays.ts";
+import { declaredPanes } from "../plan/diff.ts";
+import { parseDuration } from "../plan/durations.ts";
+import type { TmuxSession } from "../tmux/port.ts";
+import { signal, statOf } from "../tmux/process-tree.ts";
+import type { Town } from "../town.ts";
 
 /** Who is due is looked at this often. */
 const TICK_MS = 250;

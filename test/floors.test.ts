@@ -51,6 +51,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/plan",
     "coordinator/ghosts",
     "coordinator/chapters",
+    "coordinator/harness",
     "coordinator/screens",
   ],
   "coordinator/server": ["protocol", "coordinator"],

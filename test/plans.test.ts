@@ -133,7 +133,7 @@ test("every key arrives where the coordinator looks for it", () => {
     access: ["operator"],
     after: ["moo-ops"],
     health: { silence: "10m" },
-    chapter: { minutes: 60 },
+    chapter: { series: "agents-spx", ceilings: { minutes: 60 } },
     shell: "/bin/bash",
     restart: { policy: "on-failure", spec: { delay: "200ms", budget: [{ starts: 10, per: "10m" }, {}] } },
   });

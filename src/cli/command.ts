@@ -25,7 +25,7 @@ export interface Command {
   aliases?: string[];
   /** What stands behind the name in help: `ROOM…`. */
   args?: string;
-  group: "plan" | "look" | "session" | "room" | "message" | "agent" | "mail" | "memory" | "keep" | "shell";
+  group: "plan" | "look" | "session" | "room" | "message" | "agent" | "mail" | "memory" | "book" | "keep" | "shell";
   /** Operations it calls; help and tests read them. The first gives summary and flag texts. */
   ops?: OperationName[];
   summary?: string;

@@ -13,6 +13,7 @@ const GROUPS: [Command["group"], string][] = [
   ["agent", "The registry"],
   ["mail", "Mail and tasks"],
   ["memory", "Shared memory and leases"],
+  ["book", "Chapters and handoffs"],
   ["keep", "Keep well"],
   ["shell", "More"],
 ];

@@ -9,6 +9,7 @@ import { findCommand, parseArguments, usage } from "./arguments.ts";
 import type { Command, FlagValue, Invocation, PlaceWish } from "./command.ts";
 import { AGENT_COMMANDS } from "./commands/agent.ts";
 import { BENCH_COMMANDS } from "./commands/bench.ts";
+import { BOOK_COMMANDS } from "./commands/book.ts";
 import { CHAT_COMMANDS } from "./commands/chat.ts";
 import { CONSOLE_COMMANDS } from "./commands/console.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
@@ -39,6 +40,7 @@ export const COMMANDS: readonly Command[] = [
   ...CHAT_COMMANDS,
   ...SESSION_COMMANDS,
   ...FIGURE_COMMANDS,
+  ...BOOK_COMMANDS,
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,

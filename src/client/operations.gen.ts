@@ -1,5 +1,6 @@
 // Written by scripts/generate.ts; do not edit.
 import type * as ask from "../protocol/ask.ts";
+import type * as chapter from "../protocol/chapter.ts";
 import type * as chat from "../protocol/chat.ts";
 import type * as ghost from "../protocol/ghost.ts";
 import type * as hub from "../protocol/hub.ts";
@@ -52,6 +53,20 @@ interface Operations {
   "session.explain": typeof screen.sessionExplain;
   "session.find": typeof screen.sessionFind;
   "session.roster": typeof screen.sessionRoster;
+  "chapter.acknowledge": typeof chapter.chapterAcknowledge;
+  "chapter.brief": typeof chapter.chapterBrief;
+  "chapter.extend": typeof chapter.chapterExtend;
+  "chapter.head": typeof chapter.chapterHead;
+  "chapter.list": typeof chapter.chapterList;
+  "chapter.note": typeof chapter.chapterNote;
+  "chapter.show": typeof chapter.chapterShow;
+  "chapter.work": typeof chapter.chapterWork;
+  "handoff.diff": typeof chapter.handoffDiff;
+  "handoff.lint": typeof chapter.handoffLint;
+  "handoff.show": typeof chapter.handoffShow;
+  "handoff.write": typeof chapter.handoffWrite;
+  "series.close": typeof chapter.seriesClose;
+  "series.verify": typeof chapter.seriesVerify;
   "chat.history": typeof chat.chatHistory;
   "chat.list": typeof chat.chatList;
   "ghost.adopt": typeof ghost.ghostAdopt;

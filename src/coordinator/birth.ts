@@ -23,6 +23,8 @@ export interface Cradle {
   keptLayout(session: string, window: string): string | null;
   /** The registration of an agent whose pane is about to start, in this epoch of its session. */
   housed(agent: PlanAgent, session: string, epoch: number): Event;
+  /** The chapter that begins with this run: its events, and what its processes are told. Null for sessions without. */
+  opening(session: PlanSession, epoch: number): { events: Event[]; env: Record<string, string> } | null;
 }
 
 export interface Prepared {
@@ -38,10 +40,13 @@ export interface Prepared {
 export function prepare(plan: Plan, session: PlanSession, epoch: number, cradle: Cradle): Prepared {
   const events: Event[] = [];
   const shared = sessionCredential(plan, session, epoch, cradle, events);
+  const told = opened(session, epoch, cradle, events);
   const windows = session.windows.map((window, w) => ({
     name: window.name,
     layout: cradle.keptLayout(session.id, window.name) ?? window.layout,
-    panes: window.panes.map((pane, p) => paneBirth(session, window, pane, `${w}.${p}`, epoch, cradle, shared, events)),
+    panes: window.panes.map((pane, p) =>
+      paneBirth(session, window, pane, `${w}.${p}`, epoch, cradle, shared, told, events),
+    ),
   }));
   return {
     birth: {
@@ -69,7 +74,16 @@ export function prepareRespawn(
   if (!window || !pane) return null;
   const events: Event[] = [];
   const shared = sessionCredential(plan, session, epoch, cradle, events);
-  return { birth: paneBirth(session, window, pane, slot, epoch, cradle, shared, events), events };
+  // The run of a session is that of its first pane; a process beside it goes on in the same chapter.
+  const told = slot === "0.0" ? opened(session, epoch, cradle, events) : {};
+  return { birth: paneBirth(session, window, pane, slot, epoch, cradle, shared, told, events), events };
+}
+
+function opened(session: PlanSession, epoch: number, cradle: Cradle, events: Event[]): Record<string, string> {
+  const opening = cradle.opening(session, epoch);
+  if (!opening) return {};
+  events.push(...opening.events);
+  return opening.env;
 }
 
 function sessionCredential(plan: Plan, session: PlanSession, epoch: number, cradle: Cradle, events: Event[]): string {
@@ -89,6 +103,7 @@ function paneBirth(
   epoch: number,
   cradle: Cradle,
   sharedTokenFile: string,
+  told: Record<string, string>,
   events: Event[],
 ): PaneBirth {
   if (!existsSync(pane.cwd)) {
@@ -124,6 +139,7 @@ function paneBirth(
       ...(near.length > 0 ? { BOSUN_NEAR: near.join(",") } : {}),
       ...(session.room ? { BOSUN_ROOM: session.room } : {}),
       ...(pane.agent ? { BOSUN_AGENT: pane.agent.id, BOSUN_ASK_FIFO: fifoOf(cradle.stateFolder, pane.agent.id) } : {}),
+      ...told,
       ...pane.env,
     },
   };

@@ -151,6 +151,13 @@ export class Displays {
     return this.#displays.get(pane) ?? null;
   }
 
+  /** How the screens of that pane's program are read. */
+  profileOf(session: PlanSession, slot: string | null): Profile {
+    const { agent = null, run = null, face = null } = paneAt(session, slot) ?? {};
+    const profile = face?.kind === "chat" ? "chat" : (agent?.profile ?? null);
+    return profileFor(this.profiles, { profile, type: agent?.type ?? null, run });
+  }
+
   /** What the program in a pane has just said of itself by a hook. */
   heard(display: Display, sign: OwnSign): void {
     display.hook = sign;
@@ -206,9 +213,7 @@ export class Displays {
     this.#displays.set(pane.id, null);
     try {
       const made = new (await this.#load())(pane.columns, pane.rows);
-      const { agent = null, run = null, face = null } = paneAt(session, pane.slot) ?? {};
-      const profile = face?.kind === "chat" ? "chat" : (agent?.profile ?? null);
-      const own = profileFor(this.profiles, { profile, type: agent?.type ?? null, run });
+      const own = this.profileOf(session, pane.slot);
       const generic = this.profiles.get(GENERIC);
       const slot = pane.slot!;
       const folder = join(this.#town.cradle.stateFolder, "recordings", session.id.replaceAll("/", "_"));

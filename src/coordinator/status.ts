@@ -129,7 +129,7 @@ function statusOf(
     attached: found?.attached ?? 0,
     headless: declared.headless,
     protect: declared.protect,
-    chapter: null,
+    chapter: town.chapterOf(declared.id),
     unread: agents.reduce((sum, agent) => sum + (unread.get(agent) ?? 0), 0),
     drift: found ? driftOf(declared, found) : [],
     epoch: row?.epoch ?? 0,

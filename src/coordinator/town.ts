@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import { readFileSync, statSync } from "node:fs";
 import type { Logger } from "pino";
+import type { Chapter } from "../protocol/chapter.ts";
 import { BosunError } from "../protocol/error.ts";
 import type { HealthState } from "../protocol/health.ts";
 import { parseName } from "../protocol/names.ts";
@@ -123,6 +124,9 @@ export class Town extends EventEmitter<TownEvents> {
 
   /** How the checks of a session's health stand; none before they are asked. */
   healthOf: (session: string) => readonly HealthState[] = () => [];
+
+  /** The chapter that a session is in, or was in last; none before they are kept. */
+  chapterOf: (session: string) => Chapter | null = () => null;
 
   /** Moments in which this process answered nobody, since it started. */
   readonly stalls = { count: 0, longestMs: 0 };

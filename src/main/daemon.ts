@@ -7,6 +7,7 @@ import { ensureSocketFolder, socketPath } from "../client/home.ts";
 import { Asks } from "../coordinator/asks.ts";
 import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
+import { chaptersProjection } from "../coordinator/chapters/projection.ts";
 import { registerChats } from "../coordinator/chats.ts";
 import { Credentials } from "../coordinator/credentials.ts";
 import { Dispatch } from "../coordinator/dispatch.ts";
@@ -16,6 +17,8 @@ import { ghostsProjection } from "../coordinator/ghosts/projection.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { registerHooks } from "../coordinator/hooks.ts";
+import { Chapters } from "../coordinator/keeping/chapters/chapters.ts";
+import { ChapterOperations } from "../coordinator/keeping/chapters/operations.ts";
 import { Health } from "../coordinator/keeping/health.ts";
 import { Idling } from "../coordinator/keeping/idling.ts";
 import { RollCall } from "../coordinator/keeping/roll-call.ts";
@@ -110,6 +113,7 @@ async function main(): Promise<void> {
     projections: [
       sessionsProjection,
       ghostsProjection,
+      chaptersProjection,
       registryProjection,
       messagesProjection,
       tasksProjection,
@@ -144,6 +148,7 @@ async function main(): Promise<void> {
     cli: { node: process.execPath, script: join(here, "bosun.js") },
     credentials,
     keptLayout: (session, window) => layoutOf(ledger.views, session, window),
+    opening: (session, epoch) => chapters.begin(session, epoch),
     housed: (agent, session, epoch) => town.registry.housed(agent, session, epoch),
   };
   writeShim(cradle);
@@ -179,11 +184,18 @@ async function main(): Promise<void> {
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
   registerChats(dispatch, town, displays);
-  registerHooks(dispatch, town, displays, mail);
+  const chapters = new Chapters(dispatch, town, displays, reconcile, {
+    services: () => [],
+    alerts: () => [],
+    alert: () => {},
+  });
+  new ChapterOperations(dispatch, town, chapters);
+  registerHooks(dispatch, town, displays, mail, chapters);
   const figures = new Figures(dispatch, town);
   const nudging = new Nudging(dispatch, town, displays);
   const closing = [
     registry,
+    chapters,
     nudging,
     new Idling(town, displays, reconcile, opening),
     new Stalls(town),
@@ -238,6 +250,7 @@ async function main(): Promise<void> {
   registerAudit(dispatch, town, stop);
 
   town.restorePlan();
+  chapters.publishAll();
   await town.look().catch((error: unknown) => log.warn({ err: error }, "tmux cannot be asked"));
   watch.start();
   const server = await listen(socket, house, (connection) => door.take(connection));

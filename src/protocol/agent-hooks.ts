@@ -4,11 +4,19 @@
  */
 export const HOOK_EVENTS: Readonly<Record<string, readonly string[]>> = {
   /** https://code.claude.com/docs/en/hooks */
-  claude: ["SessionStart", "UserPromptSubmit", "PostToolUse", "PermissionRequest", "Notification", "Stop"],
+  claude: [
+    "SessionStart",
+    "UserPromptSubmit",
+    "PostToolUse",
+    "PermissionRequest",
+    "Notification",
+    "PreCompact",
+    "Stop",
+  ],
   /** https://developers.openai.com/codex/hooks */
   codex: ["SessionStart", "UserPromptSubmit", "PostToolUse", "PermissionRequest", "Stop"],
   /** https://geminicli.com/docs/hooks/reference */
-  gemini: ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "AfterAgent"],
+  gemini: ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "PreCompress", "AfterAgent"],
   /** https://kiro.dev/docs/cli/hooks */
   kiro: ["agentSpawn", "userPromptSubmit", "postToolUse", "stop"],
   /** https://opencode.ai/docs/plugins/ */

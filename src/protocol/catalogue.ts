@@ -1,4 +1,5 @@
 import * as ask from "./ask.ts";
+import * as chapter from "./chapter.ts";
 import * as chat from "./chat.ts";
 import * as ghost from "./ghost.ts";
 import * as hub from "./hub.ts";
@@ -20,6 +21,7 @@ export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   session,
   opened,
   screen,
+  chapter,
   chat,
   ghost,
   registry,

@@ -1,3 +1,4 @@
+import type { Ceilings, EndReason, HandoffParts } from "./chapter.ts";
 import type { GhostAnswers, GhostClass, GhostDecision } from "./ghost.ts";
 import type { HealthCheck } from "./health.ts";
 import type { MemoryType } from "./memory.ts";
@@ -60,6 +61,31 @@ export type Event =
         did: "restart" | "alert" | null;
       };
     }
+  /** A run of a session begins with what the run before handed over: `previous` is the digest of that. */
+  | { type: "chapter.opened"; data: ChapterOpened }
+  | {
+      type: "chapter.acknowledged";
+      data: { series: string; number: number; digest: string | null; forced: boolean; because: string | null };
+    }
+  | { type: "chapter.headed"; data: { series: string; number: number; heading: string; because: string | null } }
+  | {
+      type: "chapter.turned";
+      data: { series: string; number: number; phase: "work" | "closing"; blind: boolean; because: string };
+    }
+  /** Progress in words, and everything counted so far. */
+  | {
+      type: "chapter.noted";
+      data: { series: string; number: number; text: string | null; turns: number; bytes: number; tokens: number };
+    }
+  | { type: "chapter.extended"; data: { series: string; number: number; ceilings: Ceilings; because: string } }
+  /** A version of the handshake. `text` is the file, `digest` its SHA-256. */
+  | { type: "handoff.written"; data: HandoffWritten }
+  | {
+      type: "chapter.closed";
+      data: { series: string; number: number; reason: EndReason; writtenBy: string; burned: boolean; because: string };
+    }
+  | { type: "series.closed"; data: { series: string; because: string } }
+  | { type: "series.reopened"; data: { series: string; because: string } }
   /** A person has looked: its count of failures begins again. */
   | { type: "restart.reset"; data: { session: string } }
   /** `server`: process and start of the tmux server, without which an id means nothing. */
@@ -117,6 +143,27 @@ export type Event =
   | { type: "ask.asked"; data: { ask: string; from: string; agent: string; text: string; route: string } }
   | { type: "ask.answered"; data: { ask: string; agent: string; text: string } }
   | { type: "ask.failed"; data: { ask: string; agent: string; because: string } };
+
+export interface ChapterOpened {
+  series: string;
+  number: number;
+  session: string;
+  epoch: number;
+  ceilings: Ceilings;
+  previous: string | null;
+  /** The one before was burned: its opening tells what could be found out. */
+  recovery: boolean;
+}
+
+export interface HandoffWritten {
+  series: string;
+  number: number;
+  digest: string;
+  previous: string | null;
+  writtenBy: string;
+  text: string;
+  parts: HandoffParts;
+}
 
 export interface MessageSent {
   id: string;
@@ -242,6 +289,16 @@ const KNOWN: Record<EventType, true> = {
   "pane.respawned": true,
   "restart.decided": true,
   "restart.reset": true,
+  "chapter.opened": true,
+  "chapter.acknowledged": true,
+  "chapter.headed": true,
+  "chapter.turned": true,
+  "chapter.noted": true,
+  "chapter.extended": true,
+  "handoff.written": true,
+  "chapter.closed": true,
+  "series.closed": true,
+  "series.reopened": true,
   "health.changed": true,
   "view.layout": true,
   "view.shared": true,

@@ -1,3 +1,4 @@
+import type { ChapterSpec } from "./chapter.ts";
 import type { ChatSpec } from "./chat.ts";
 import type { HealthSpec } from "./health.ts";
 
@@ -116,7 +117,7 @@ export interface PlanSession {
   /** It is ended after resting for so long; null = never. */
   idleMs: number | null;
   health: HealthSpec | null;
-  chapter: Record<string, unknown> | null;
+  chapter: ChapterSpec | null;
   chat: ChatSpec | null;
   /** What people call a session that was opened beside the plan. */
   label?: string;

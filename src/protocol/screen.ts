@@ -190,6 +190,8 @@ export const agentHook = defineOperation({
     state: Activity.nullable(),
     /** A line for the program: it has mail it was not told of. */
     tell: z.string().nullable(),
+    /** Why its turn should not end yet: its chapter is closing, and has no handoff. */
+    block: z.string().nullable(),
   }),
   errors: ["UNKNOWN_SESSION", "NOT_FOUND", "REFUSED"],
 });

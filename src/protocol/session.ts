@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Chapter } from "./chapter.ts";
 import { defineOperation } from "./operation.ts";
 
 /**
@@ -66,7 +67,8 @@ export const SessionStatus = z.looseObject({
   attached: z.number(),
   headless: z.boolean(),
   protect: z.boolean(),
-  chapter: z.unknown().nullable(),
+  /** The chapter it is in, or was in last. */
+  chapter: Chapter.nullable(),
   unread: z.number(),
   /** Differences from the plan that `up` would not mend without `--restart`. */
   drift: z.array(z.string()),

@@ -30,12 +30,12 @@ const hook: Command = {
       const payload = shortened(JSON.parse(await stdinText())) as Record<string, unknown>;
       const connection = await invocation.connect({ start: false });
       const pane = process.env.TMUX_PANE;
-      const { tell } = (await connection.call("agent.hook", {
+      const { tell, block } = (await connection.call("agent.hook", {
         program,
         payload,
         ...(pane && { pane }),
       })) as Answer<"agent.hook">;
-      invocation.out.write(answerOf(program, payload, tell));
+      invocation.out.write(block === null ? answerOf(program, payload, tell) : keepOn(program, block));
     } catch {
       // No coordinator, no JSON, a session that is not ours: nothing of that is the agent's concern.
       invocation.out.write(answerOf(program, {}, null));
@@ -52,6 +52,12 @@ function answerOf(program: string, payload: Record<string, unknown>, tell: strin
   return `${JSON.stringify({
     hookSpecificOutput: { hookEventName: payload.hook_event_name, additionalContext: tell },
   })}\n`;
+}
+
+/** Its turn goes on: what is missing is said as the reason. https://code.claude.com/docs/en/hooks (Stop) */
+function keepOn(program: string, why: string): string {
+  if (program !== "claude" && program !== "codex") return answerOf(program, {}, null);
+  return `${JSON.stringify({ decision: "block", reason: why })}\n`;
 }
 
 function shortened(value: unknown): unknown {

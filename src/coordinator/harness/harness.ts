@@ -10,6 +10,8 @@ export interface Harness {
   command: string;
   /** What an agent's `type` in the floor plan may say. */
   types: readonly string[];
+  /** Its hooks run from the start on, and what they say becomes part of the conversation. */
+  opens: boolean;
   /** Words put before the caller's own. */
   args(given: Given, file: (name: string, text: string) => string): string[];
   /** Variables that are set, unless the caller has set them. */
@@ -43,6 +45,7 @@ export function quoted(text: string): string {
 const claude: Harness = {
   command: "claude",
   types: ["claude", "claude-code"],
+  opens: true,
   args: (given, file) => [
     `--mcp-config=${file("claude.json", JSON.stringify({ mcpServers: { [NAME]: given.server } }, null, 2))}`,
     `--settings=${file("claude-settings.json", JSON.stringify({ hooks: hooksOf("claude", given) }, null, 2))}`,
@@ -58,6 +61,7 @@ const claude: Harness = {
 const codex: Harness = {
   command: "codex",
   types: ["codex", "openai-codex"],
+  opens: false,
   args: ({ server }) => [
     ...["-c", `mcp_servers.${NAME}.command=${JSON.stringify(server.command)}`],
     ...["-c", `mcp_servers.${NAME}.args=${JSON.stringify(server.args)}`],
@@ -73,6 +77,7 @@ const codex: Harness = {
 const opencode: Harness = {
   command: "opencode",
   types: ["opencode"],
+  opens: false,
   args: () => [],
   env: ({ server, hook }, file) => ({
     OPENCODE_CONFIG_CONTENT: JSON.stringify({
@@ -89,6 +94,7 @@ const opencode: Harness = {
 const gemini: Harness = {
   command: "gemini",
   types: ["gemini", "gemini-cli"],
+  opens: true,
   args: () => [],
   env: (given, file) => ({
     GEMINI_CLI_SYSTEM_DEFAULTS_PATH: file(

@@ -25,10 +25,37 @@ export function checkTogether(parts: Parts, mistakes: Mistakes): void {
   checkIds(parts.sessions, mistakes);
   checkNames(parts.sessions, mistakes);
   checkOrder(parts.sessions, find, mistakes);
+  checkSeries(parts.sessions, mistakes);
   checkRooms(parts, find, mistakes);
   checkAgents(parts, mistakes);
   checkMembers(parts, mistakes);
   checkHosts(parts, mistakes);
+}
+
+/** What two sessions wrote as one series, or into one file, would be nobody's story. */
+function checkSeries(sessions: Placed[], mistakes: Mistakes): void {
+  const told = new Map<string, string>();
+  for (const { session, path } of sessions) {
+    if (!session.chapter) continue;
+    const { series, handshake } = session.chapter;
+    for (const [key, what] of [
+      [`series ${series}`, `the series ${series}`],
+      ...(handshake === null ? [] : [[`file ${handshake}`, handshake]]),
+    ] as [string, string][]) {
+      const other = told.get(key);
+      if (other !== undefined)
+        mistakes.add(
+          [...path, "chapter"],
+          {
+            what: `${other} and ${session.id} both write ${show(what)}`,
+            why: "a series is the story of one session",
+            fix: `chapter: { series: ${session.id.replaceAll("/", "-")} }, and a handshake of its own`,
+          },
+          "key",
+        );
+      else told.set(key, session.id);
+    }
+  }
 }
 
 type Find = (wanted: string, rig: string | null) => Placed | null;

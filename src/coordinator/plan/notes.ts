@@ -19,10 +19,6 @@ export function notesOf(entry: FloorPlan, sessions: readonly PlanSession[], pres
     if (names !== "") notes.push(`${names}: ${what}`);
   };
   said(
-    held((each) => each.chapter !== null),
-    "chapter: is understood, and nothing acts on it in this version",
-  );
-  said(
     held((each) => each.host !== null),
     "host: is understood, and everything runs on this machine in this version",
   );

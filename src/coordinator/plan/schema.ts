@@ -77,6 +77,29 @@ const Restart = z
   ])
   .describe("always, on-failure or never; or a map with policy and details");
 
+const Chapter = z
+  .strictObject({
+    series: text
+      .regex(/^[A-Za-z0-9_][\w.-]{0,63}$/, "a series is letters, digits, _ . and -, at most 64")
+      .optional()
+      .describe("what its runs are called together; default the session"),
+    handshake: text.optional().describe("file that one chapter hands to the next: HANDSHAKE.md"),
+    sessions: text.optional().describe("file that gets an entry for each chapter: SESSIONS.md"),
+    todo: text.optional().describe("file that holds the pending items: TODO.md"),
+    label: text.max(64).optional().describe("stands in SESSIONS.md: C.L.O.D."),
+    heading: text.max(500).optional().describe("the mission of every chapter where nobody sets another"),
+    minutes: z.number().positive().optional().describe("ceiling: minutes since its opening"),
+    turns: z.number().int().positive().optional().describe("ceiling: inputs its agent has taken"),
+    bytes: z.union([text, z.number().int().positive()]).optional().describe("ceiling: output, 50MB"),
+    tokens: z.number().int().positive().optional().describe("ceiling: tokens, as the agent reports them"),
+    grace: Duration.optional().describe("after the ceiling, or a closing, until it is ended: 2m"),
+    next: z
+      .enum(["roll", "end", "stay"])
+      .optional()
+      .describe("then: a fresh start (where it restarts always), an end, or the next chapter in the same process"),
+  })
+  .describe("ceilings and handoff");
+
 const Agent = z.strictObject({
   id: text.describe("unique in the town: deacon-spx"),
   type: text.optional().describe("what it is: narrator, claude-code, GPT-4"),
@@ -148,7 +171,7 @@ const Session = z.strictObject({
   health: HealthSpec.optional().describe("how to tell that it works"),
   after: oneOrMore.optional().describe("sessions that start before this one"),
   needs: oneOrMore.optional().describe("the same as after"),
-  chapter: free.optional().describe("ceilings and handoff"),
+  chapter: Chapter.optional(),
   protect: z.boolean().optional().describe("never stopped, renamed or typed into without --yes"),
   headless: z.boolean().optional().describe("nobody attaches; people use views"),
   access: Access.optional(),
@@ -266,7 +289,7 @@ export const FloorPlan = z.strictObject({
       env: environment.optional(),
       env_pass: words.optional().describe("variables copied from whoever runs bosun up"),
       restart: Restart.optional(),
-      chapter: free.optional().describe("ceilings and handoff"),
+      chapter: Chapter.optional(),
       protect: z.boolean().optional().describe("never stopped, renamed or typed into without --yes"),
       access: Access.optional(),
     })
@@ -322,6 +345,7 @@ export const FloorPlan = z.strictObject({
 });
 export type FloorPlan = z.output<typeof FloorPlan>;
 export type SessionEntry = z.output<typeof Session>;
+export type ChapterEntry = z.output<typeof Chapter>;
 export type WindowEntry = z.output<typeof Window>;
 export type PaneEntry = z.output<typeof Pane>;
 export type RoomEntry = z.output<typeof Room>;

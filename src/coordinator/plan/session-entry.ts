@@ -3,6 +3,7 @@ import { BosunError } from "../../protocol/error.ts";
 import { formatName, identityOf } from "../../protocol/names.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
+import { chapterOf } from "./chapter-entry.ts";
 import { parseDuration } from "./durations.ts";
 import { unfilled, type Values } from "./fill.ts";
 import { type Mistakes, type Path, show } from "./mistakes.ts";
@@ -87,7 +88,14 @@ export function expandSession(
     restart,
     idleMs: idleOf(entry.idle, [...path, "idle"], mistakes),
     health: entry.health ?? null,
-    chapter: entry.chapter ?? defaults.chapter ?? null,
+    chapter: user
+      ? null
+      : chapterOf(id, entry.chapter, defaults.chapter, restart.policy === "always", {
+          path,
+          folder: context.folder,
+          env: context.env,
+          mistakes,
+        }),
     chat: entry.chat ?? null,
     after: [...new Set([entry.after ?? [], entry.needs ?? [], dependsOn(entry)].flat())],
     host: entry.host ?? null,

@@ -16,6 +16,7 @@ export interface OwnSign {
   /** Milliseconds since 1970. */
   atMs: number;
   mail: boolean;
+  moment: "start" | "compact" | "end" | null;
   /** With which its turn ended. */
   answer: string | null;
 }
@@ -50,6 +51,7 @@ export function signBy(rules: readonly OwnRule[], said: unknown, source: string,
     text: typeof text === "string" ? text.slice(0, 200) : null,
     atMs,
     mail: rule.mail ?? false,
+    moment: rule.moment ?? null,
     answer: typeof answer === "string" && answer.trim() !== "" ? answer.trim() : null,
   };
 }

@@ -40,6 +40,8 @@ const OwnRule = z
     answer: z.string().optional(),
     /** A turn of the program begins or goes on here: it can be told of mail. */
     mail: z.boolean().optional(),
+    /** It has begun, is about to lose its context, or has ended its turn. */
+    moment: z.enum(["start", "compact", "end"]).optional(),
   })
   .refine(
     (rule) => (rule.state === "waiting") === (rule.reason !== undefined),

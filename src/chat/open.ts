@@ -25,7 +25,8 @@ export async function openChat(spec: ChatSpec, own: readonly string[], colour: b
     const model = await modelOf(spec, home, env);
     const tools = await Tools.begin(spec.tools ?? ["bosun"], own);
     const terminal = { columns: () => stdout.columns ?? 80, write: (text: string) => void stdout.write(text), colour };
-    const chat = new Chat({ spec, model, tools, record, allowed: new Set() }, terminal, tell, leave);
+    const told = await opened(spec);
+    const chat = new Chat({ spec: told, model, tools, record, allowed: new Set() }, terminal, reporting(record), leave);
     stdin.on("data", (text: string) => chat.input(text));
     stdout.on("resize", () => chat.resized());
     await chat.start();
@@ -46,6 +47,30 @@ export async function openChat(spec: ChatSpec, own: readonly string[], colour: b
     stdin.pause();
     record.close();
   }
+}
+
+/** In a chapter, what was handed over is what the model is told first; to have it is to have read it. */
+async function opened(spec: ChatSpec): Promise<ChatSpec> {
+  if (!process.env.BOSUN_CHAPTER) return spec;
+  try {
+    const { text } = await call("chapter.brief", {});
+    return { ...spec, system: [...(spec.system === undefined ? [] : [spec.system]), text].join("\n\n") };
+  } catch {
+    // The coordinator is away: the conversation begins without it, and the chapter is marked blind.
+    return spec;
+  }
+}
+
+/** As `tell`, and in a chapter with the tokens used so far. */
+function reporting(record: ChatRecord): Signal {
+  return async (type, text) => {
+    const line = await tell(type, text);
+    if (process.env.BOSUN_CHAPTER)
+      await call("chapter.note", { tokens: record.totals.input + record.totals.output }).catch(() => {
+        // Closed, or the coordinator is away: the next turn says it again.
+      });
+    return line;
+  };
 }
 
 /** The coordinator may be away; the conversation goes on. */

@@ -13,6 +13,12 @@ export const RESOURCES = [
 export const TEMPLATES = [
   { uriTemplate: "crew://session/{id}", name: "session", description: "One agent", ...JSON_TYPE },
   { uriTemplate: "crew://memory/{key}", name: "memory", description: "One memory entry", ...JSON_TYPE },
+  {
+    uriTemplate: "crew://handoff/{series}",
+    name: "handshake",
+    description: "What the last chapter of a series handed over",
+    ...JSON_TYPE,
+  },
   { uriTemplate: "crew://feed/{room}", name: "feed", description: "The newest 50 lines of a room", ...JSON_TYPE },
 ] as const;
 
@@ -37,6 +43,8 @@ async function contentOf(uri: string, guest: Guest): Promise<unknown> {
   const caller = await guest.caller();
   const name = decodeURIComponent(rest);
   if (kind === "inbox") return caller.call("message.inbox", { unread: true, bodies: false, limit: 100 });
+  if (kind === "handoff" && name !== "latest" && name !== "")
+    return (await caller.call("handoff.show", { series: name })).handoff;
   if (kind === "handoff") return (await valueAt(caller, handoffKey(await guest.self()))) ?? null;
   if (name === "") return undefined;
   if (kind === "session") return (await caller.call("agent.show", { id: name })).agent;

@@ -20,6 +20,8 @@ export class ModelServer {
   readonly #server: Server;
   /** Path and last wish of each request. */
   readonly asked: string[] = [];
+  /** What each request told the model before anything else (chat completions). */
+  readonly told: string[] = [];
 
   constructor() {
     this.#server = createServer((request, response) => {
@@ -48,6 +50,8 @@ export class ModelServer {
       ({ role, type }) => role === "assistant" || role === "model" || type === "function_call",
     );
     const last = JSON.stringify(turns.slice(answeredAt + 1));
+    const first = (wish.messages as { role?: string; content?: unknown }[] | undefined)?.[0];
+    this.told.push(first?.role === "system" ? JSON.stringify(first.content) : "");
     this.asked.push(`${url.split("?")[0]} ${last.slice(-200)}`);
     const answered = /tool_result|function_call_output|functionResponse|"role":"tool"/.test(last);
     const tool = last.includes("make-a-file") && !answered;

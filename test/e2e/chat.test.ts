@@ -178,3 +178,27 @@ sessions:
   expect(chat).toMatchObject({ name: "planner", turns: 1 });
   expect(existsSync(chat.file)).toBe(true);
 }, 60_000);
+
+test("S2-54: a conversation in a chapter is opened with the handoff, and its turns and tokens are counted", async () => {
+  town.plan(`version: 1
+sessions:
+  planner:
+    chat: { model: lab/small, base_url: "${url}/v1" }
+    chapter: { turns: 100, heading: Plan the harbour }
+`);
+  await town.ok("up");
+  await done("planner");
+  await until(
+    async () => (await town.json("book", "show", "planner")).chapter.acknowledged !== null,
+    "the opening to be read",
+  );
+  for (const text of ["first", "second"]) {
+    await town.ok("nudge", "planner", text);
+    await until(async () => (await said("planner")).some((each) => each.text === text), text);
+    await done("planner");
+  }
+  await until(async () => (await town.json("book", "show", "planner")).chapter.counted.turns === 2, "two turns");
+  expect((await town.json("book", "show", "planner")).chapter).toMatchObject({ phase: "work", blind: false });
+  await until(async () => (await town.json("book", "show", "planner")).chapter.counted.tokens > 0, "tokens");
+  expect(models.told.every((text) => text.includes("# Opening of planner #1"))).toBe(true);
+});

@@ -217,3 +217,25 @@ test("3,000 calls of any shape over stdio: each has an answer, no error of the p
   expect(posted).toBeGreaterThan(10);
   await client.close();
 }, 120_000);
+
+test("S2-68: the handoff of a series is a resource, as it stands in its file", async () => {
+  const ship = new TownUnderTest(`version: 1
+sessions:
+  sisters: { run: exec sleep 900, chapter: { minutes: 60, handshake: HANDSHAKE.md } }
+`);
+  try {
+    await ship.ok("up");
+    await ship.ok("book", "close", "sisters", "--summary", "over to you");
+    const client = new Client({ name: "test", version: "1" });
+    await client.connect(
+      new StdioClientTransport({ command: process.execPath, args: [CLI, "mcp"], env: ship.env, cwd: ship.folder }),
+    );
+    clients.push(client);
+    const { contents } = await client.readResource({ uri: "crew://handoff/sisters" });
+    const handoff = JSON.parse((contents[0] as { text: string }).text);
+    expect(handoff.text).toBe(readFileSync(join(ship.folder, "HANDSHAKE.md"), "utf8"));
+    expect(handoff.text).toContain("over to you");
+  } finally {
+    await ship.close();
+  }
+});

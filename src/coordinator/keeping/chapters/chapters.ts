@@ -214,7 +214,7 @@ export class Chapters implements Storyteller {
     if (!open) return;
     this.accounts.publish(open.series);
     const agent = agentAt(session, MAIN);
-    if (agent !== null && !adopted && !opensByHook(session)) this.#sendOpening(open, agent).catch(this.#trouble);
+    if (agent !== null && !adopted && !opensItself(session)) this.#sendOpening(open, agent).catch(this.#trouble);
   }
 
   /** The next chapter in a process that goes on. */
@@ -514,8 +514,10 @@ export class Chapters implements Storyteller {
   }
 }
 
-/** Whether its program is told of its opening by a hook that bosun gave it. */
-function opensByHook(session: PlanSession): boolean {
+/** Whether its program is told of its opening by itself: by a hook that bosun gave it, or because it is ours. */
+function opensItself(session: PlanSession): boolean {
+  // A conversation with a model reads its opening before its first turn.
+  if (session.chat) return true;
   const pane = paneAt(session, MAIN);
   return pane?.agent != null && pane.agent.mcp !== false && harnessOf(pane.agent.type, pane.run)?.opens === true;
 }

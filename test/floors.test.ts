@@ -25,6 +25,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   "coordinator/harness": ["protocol"],
   "coordinator/screens": ["protocol", "coordinator/tmux"],
   "coordinator/chapters": ["protocol", "coordinator/log"],
+  "coordinator/alerts": ["protocol", "coordinator/log"],
   coordinator: [
     "protocol",
     "coordinator/log",
@@ -41,6 +42,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/harness",
     "coordinator/screens",
     "coordinator/chapters",
+    "coordinator/alerts",
   ],
   "coordinator/keeping": [
     "protocol",
@@ -51,6 +53,7 @@ const MAY_IMPORT: Record<string, string[]> = {
     "coordinator/plan",
     "coordinator/ghosts",
     "coordinator/chapters",
+    "coordinator/alerts",
     "coordinator/harness",
     "coordinator/screens",
   ],

@@ -27,6 +27,7 @@ import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
 import { SHELL_COMMANDS } from "./commands/shell.ts";
+import { WATCH_COMMANDS } from "./commands/watch.ts";
 import { completion, helpOf, overview } from "./help.ts";
 import { Output } from "./output.ts";
 import { printError } from "./print-error.ts";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
   ...LOOK_COMMANDS,
   ...GHOST_COMMANDS,
+  ...WATCH_COMMANDS,
   ...CONSOLE_COMMANDS,
   ...OPENED_COMMANDS,
   ...CHAT_COMMANDS,

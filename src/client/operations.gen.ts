@@ -1,9 +1,11 @@
 // Written by scripts/generate.ts; do not edit.
+import type * as alert from "../protocol/alert.ts";
 import type * as ask from "../protocol/ask.ts";
 import type * as chapter from "../protocol/chapter.ts";
 import type * as chat from "../protocol/chat.ts";
 import type * as ghost from "../protocol/ghost.ts";
 import type * as hub from "../protocol/hub.ts";
+import type * as job from "../protocol/job.ts";
 import type * as lease from "../protocol/lease.ts";
 import type * as memory from "../protocol/memory.ts";
 import type * as message from "../protocol/message.ts";
@@ -12,6 +14,7 @@ import type { InputOf, Operation, OutputOf } from "../protocol/operation.ts";
 import type * as registry from "../protocol/registry.ts";
 import type * as room from "../protocol/room.ts";
 import type * as screen from "../protocol/screen.ts";
+import type * as service from "../protocol/service.ts";
 import type * as session from "../protocol/session.ts";
 import type * as task from "../protocol/task.ts";
 import type * as view from "../protocol/view.ts";
@@ -22,6 +25,16 @@ interface Operations {
   "room.post": typeof room.roomPost;
   "room.read": typeof room.roomRead;
   "room.watch": typeof room.roomWatch;
+  "alert.acknowledge": typeof alert.alertAcknowledge;
+  "alert.list": typeof alert.alertList;
+  "alert.raise": typeof alert.alertRaise;
+  "vital.report": typeof alert.vitalReport;
+  "job.history": typeof job.jobHistory;
+  "job.list": typeof job.jobList;
+  "job.run": typeof job.jobRun;
+  "job.watch": typeof job.jobWatch;
+  "service.act": typeof service.serviceAct;
+  "service.list": typeof service.serviceList;
   "audit.verify": typeof session.auditVerify;
   "coordinator.stop": typeof session.coordinatorStop;
   "event.list": typeof session.eventList;

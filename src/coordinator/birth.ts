@@ -193,6 +193,8 @@ function faceArgv(face: PaneFace, cradle: Cradle): string[] {
       return [...bosun, "feed", face.room, "--review"];
     case "link":
       return [...bosun, "peek", face.target, "-f"];
+    case "job":
+      return [...bosun, "job", "show", face.job, "-f"];
     case "chat":
       return [...bosun, "chat", "run", JSON.stringify(face.chat)];
   }

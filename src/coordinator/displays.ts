@@ -35,6 +35,11 @@ const READY_WITHIN_MS = 3_000;
 /** A pane that never rests long enough for a picture gets the last one taken. */
 const PICTURES = 5;
 
+/** Scrollback that is read when a pane is first heard. */
+const ABOVE_LINES = 10_000;
+
+const SGR = /\x1b\[[\d;]*m/g;
+
 /** Panes that come together have their first pictures taken together. */
 const PICTURES_WITHIN_MS = 10;
 
@@ -65,6 +70,8 @@ export interface Display {
   exit: string | null;
   /** Called when the picture has changed: of people who look, and of us. */
   watchers: Set<() => void>;
+  /** Get every byte as it comes. */
+  taps: Set<(bytes: Buffer) => void>;
   waiting: Set<() => void>;
   release: () => void;
   judging: NodeJS.Timeout | null;
@@ -237,6 +244,7 @@ export class Displays {
         wroteAtMs: null,
         exit: pane.dead ? (pane.exit ?? "ended") : null,
         watchers: new Set(),
+        taps: new Set(),
         waiting: new Set(),
         release: () => {},
         judging: null,
@@ -269,6 +277,7 @@ export class Displays {
       if (early) early.push(bytes);
       else {
         keep(bytes);
+        for (const tap of display.taps) tap(bytes);
         void display.screen.feed(bytes).then(() => this.#changed(display));
         this.#judgeSoon(display);
       }
@@ -285,8 +294,9 @@ export class Displays {
     for (const bytes of display.recording.before(BUFFER_BYTES)) display.buffer.add(bytes);
     if (picture) {
       const { lines, cursor, alternate } = picture;
-      // What it wrote before it was heard is part of what it wrote.
-      const written = alternate ? "" : upTo(lines, cursor);
+      // What it wrote before it was heard is part of what it wrote; also what has left the screen since.
+      const above = display.buffer.end > 0 || alternate ? [] : await this.#above(display.pane, lines);
+      const written = alternate ? "" : upTo([...above, ...lines], { x: cursor.x, y: above.length + cursor.y });
       if (display.buffer.end === 0 && written.trim() !== "") keep(Buffer.from(written));
       const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;
       await display.screen.feed(text);
@@ -301,6 +311,17 @@ export class Displays {
       } else if (!picture) keep(bytes);
     });
     await display.screen.feed("");
+  }
+
+  /** What had scrolled off a pane's screen when that picture of it was taken, oldest first. */
+  async #above(pane: PaneId, picture: readonly string[]): Promise<string[]> {
+    const text = (await this.#town.tmux.capture([pane], { historyLines: ABOVE_LINES })).get(pane) ?? "";
+    const above = text.replace(/\n$/, "").split("\n").slice(0, -picture.length);
+    // What has scrolled off since stands on the picture still.
+    const rows = picture.map((row) => row.replace(SGR, "").trimEnd());
+    let since = Math.min(rows.length, above.length);
+    while (since > 0 && rows.slice(0, since).some((row, index) => row !== above.at(index - since)!.trimEnd())) since--;
+    return since === 0 ? above : above.slice(0, -since);
   }
 
   /** Pictures asked for within a moment are taken together. */
@@ -520,7 +541,7 @@ export class Displays {
 /** Rows as they were written, with the cursor where it stands: what comes next goes on there. */
 function upTo(lines: readonly string[], { x, y }: { x: number; y: number }): string {
   const last = lines[y] ?? "";
-  const missing = x - displayWidth(last.replace(/\x1b\[[\d;]*m/g, ""));
+  const missing = x - displayWidth(last.replace(SGR, ""));
   return [...lines.slice(0, y), last + " ".repeat(Math.max(0, missing))].join("\r\n");
 }
 

@@ -2,6 +2,7 @@ import { BosunError } from "../protocol/error.ts";
 import { parseName, schemeOf } from "../protocol/names.ts";
 import { agentAt, agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
 import { planShow, type SessionState, type SessionStatus, sessionWhois, townStatus } from "../protocol/session.ts";
+import { alertRows } from "./alerts/projection.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { commandOf } from "./ghosts/investigate.ts";
 import { unreadCounts } from "./messages/projection.ts";
@@ -13,6 +14,9 @@ import type { Town } from "./town.ts";
 
 /** A look younger than this answers `status` without asking tmux again. */
 const FRESH_MS = 2_500;
+
+/** `status` counts no further. */
+const ALERTS_SHOWN = 1_000;
 
 export function registerStatus(dispatch: Dispatch, town: Town): void {
   dispatch.handle(townStatus, async (input, call) => {
@@ -39,7 +43,8 @@ export function registerStatus(dispatch: Dispatch, town: Town): void {
       sessions: wanted === null ? sessions : sessions.filter((session) => session.id === wanted),
       rooms: roomsOf(town, call.actor),
       ghosts: strangersOf(town),
-      services: [],
+      services: [...town.servicesOf()],
+      alerts: alertRows(town.ledger.views, false, ALERTS_SHOWN).length,
     };
   });
   dispatch.handle(planShow, (input) => {

@@ -6,6 +6,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { HealthState } from "../protocol/health.ts";
 import { parseName } from "../protocol/names.ts";
 import type { Plan, PlanSession } from "../protocol/plan.ts";
+import type { ServiceState } from "../protocol/service.ts";
 import type { Cradle } from "./birth.ts";
 import type { Ledger } from "./log/ledger.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
@@ -127,6 +128,9 @@ export class Town extends EventEmitter<TownEvents> {
 
   /** The chapter that a session is in, or was in last; none before they are kept. */
   chapterOf: (session: string) => Chapter | null = () => null;
+
+  /** Services that run elsewhere, as they were last. */
+  servicesOf: () => readonly ServiceState[] = () => [];
 
   /** Moments in which this process answered nobody, since it started. */
   readonly stalls = { count: 0, longestMs: 0 };

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import pino from "pino";
 import { ensureSocketFolder, socketPath } from "../client/home.ts";
+import { alertsProjection } from "../coordinator/alerts/projection.ts";
 import { Asks } from "../coordinator/asks.ts";
 import { registerAudit } from "../coordinator/audit.ts";
 import { type Cradle, writeShim } from "../coordinator/birth.ts";
@@ -17,11 +18,14 @@ import { ghostsProjection } from "../coordinator/ghosts/projection.ts";
 import { registerGroups } from "../coordinator/groups.ts";
 import { Hearing, hearSources, registerHearing } from "../coordinator/hearing.ts";
 import { registerHooks } from "../coordinator/hooks.ts";
+import { Alerts } from "../coordinator/keeping/alerts.ts";
 import { Chapters } from "../coordinator/keeping/chapters/chapters.ts";
 import { ChapterOperations } from "../coordinator/keeping/chapters/operations.ts";
 import { Health } from "../coordinator/keeping/health.ts";
 import { Idling } from "../coordinator/keeping/idling.ts";
+import { Jobs } from "../coordinator/keeping/jobs/jobs.ts";
 import { RollCall } from "../coordinator/keeping/roll-call.ts";
+import { Services } from "../coordinator/keeping/services.ts";
 import { Stalls } from "../coordinator/keeping/stalls.ts";
 import { Watch } from "../coordinator/keeping/watch.ts";
 import { Leases } from "../coordinator/leasing.ts";
@@ -114,6 +118,7 @@ async function main(): Promise<void> {
       sessionsProjection,
       ghostsProjection,
       chaptersProjection,
+      alertsProjection,
       registryProjection,
       messagesProjection,
       tasksProjection,
@@ -184,22 +189,28 @@ async function main(): Promise<void> {
   registerGroups(dispatch, town);
   const mail = registerMail(dispatch, town);
   registerChats(dispatch, town, displays);
+  const alerts = new Alerts(dispatch, town);
+  const services = new Services(dispatch, town, alerts);
   const chapters = new Chapters(dispatch, town, displays, reconcile, {
-    services: () => [],
-    alerts: () => [],
-    alert: () => {},
+    services: () => services.told(),
+    alerts: () => alerts.told(),
+    alert: (level, key, text) => alerts.raise(level, key, text),
   });
+  const jobs = new Jobs(dispatch, { town, displays, alerts, chapters }, reconcile);
   new ChapterOperations(dispatch, town, chapters);
   registerHooks(dispatch, town, displays, mail, chapters);
   const figures = new Figures(dispatch, town);
   const nudging = new Nudging(dispatch, town, displays);
   const closing = [
     registry,
+    jobs,
     chapters,
+    services,
+    alerts,
     nudging,
     new Idling(town, displays, reconcile, opening),
     new Stalls(town),
-    new Health(town, displays),
+    new Health(dispatch, town, displays, alerts),
     displays,
     new Memory(dispatch, town),
     new Leases(dispatch, town),

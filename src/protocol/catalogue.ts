@@ -1,8 +1,10 @@
+import * as alert from "./alert.ts";
 import * as ask from "./ask.ts";
 import * as chapter from "./chapter.ts";
 import * as chat from "./chat.ts";
 import * as ghost from "./ghost.ts";
 import * as hub from "./hub.ts";
+import * as job from "./job.ts";
 import * as lease from "./lease.ts";
 import * as memory from "./memory.ts";
 import * as message from "./message.ts";
@@ -11,6 +13,7 @@ import type { Operation } from "./operation.ts";
 import * as registry from "./registry.ts";
 import * as room from "./room.ts";
 import * as screen from "./screen.ts";
+import * as service from "./service.ts";
 import * as session from "./session.ts";
 import * as task from "./task.ts";
 import * as view from "./view.ts";
@@ -18,6 +21,9 @@ import * as view from "./view.ts";
 /** Where operations are declared, by the file's name. */
 export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   room,
+  alert,
+  job,
+  service,
   session,
   opened,
   screen,

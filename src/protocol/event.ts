@@ -1,3 +1,4 @@
+import type { AlertLevel } from "./alert.ts";
 import type { Ceilings, EndReason, HandoffParts } from "./chapter.ts";
 import type { GhostAnswers, GhostClass, GhostDecision } from "./ghost.ts";
 import type { HealthCheck } from "./health.ts";
@@ -84,6 +85,11 @@ export type Event =
       type: "chapter.closed";
       data: { series: string; number: number; reason: EndReason; writtenBy: string; burned: boolean; because: string };
     }
+  | { type: "alert.raised"; data: { id: number; level: AlertLevel; key: string; text: string; by: string } }
+  | { type: "alert.acknowledged"; data: { ids: number[]; note: string | null } }
+  /** What it was about has passed. */
+  | { type: "alert.cleared"; data: { ids: number[]; because: string } }
+  | { type: "service.acted"; data: { service: string; action: "start" | "stop" | "restart"; exit: string } }
   | { type: "series.closed"; data: { series: string; because: string } }
   | { type: "series.reopened"; data: { series: string; because: string } }
   /** A person has looked: its count of failures begins again. */
@@ -297,6 +303,10 @@ const KNOWN: Record<EventType, true> = {
   "chapter.extended": true,
   "handoff.written": true,
   "chapter.closed": true,
+  "alert.raised": true,
+  "alert.acknowledged": true,
+  "alert.cleared": true,
+  "service.acted": true,
   "series.closed": true,
   "series.reopened": true,
   "health.changed": true,

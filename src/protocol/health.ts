@@ -46,10 +46,20 @@ export const HealthSpec = z.strictObject({
     .optional()
     .describe("what stands on its screen while all is well"),
   silence: Duration.optional().describe("writing nothing for so long is said"),
+  vitals: z
+    .record(
+      z.string(),
+      z.strictObject({
+        healthy: z.number().min(0).max(1).describe("this score and above is well: 0.8"),
+        concern: z.number().min(0).max(1).describe("below this it fails; between, it is a concern: 0.6"),
+      }),
+    )
+    .optional()
+    .describe("signs that are reported with a score from 0 to 1: identity_coherence"),
 });
 export type HealthSpec = z.infer<typeof HealthSpec>;
 
-export const HEALTH_CHECKS = ["exec", "http", "tcp", "heartbeat", "pattern", "silence"] as const;
+export const HEALTH_CHECKS = ["exec", "http", "tcp", "heartbeat", "pattern", "silence", "vitals"] as const;
 export type HealthCheck = (typeof HEALTH_CHECKS)[number];
 
 /** One check of one session, as it stands. */

@@ -1,6 +1,9 @@
+import type { AlertLevel, AlertSink } from "./alert.ts";
 import type { ChapterSpec } from "./chapter.ts";
 import type { ChatSpec } from "./chat.ts";
 import type { HealthSpec } from "./health.ts";
+import type { JobKind } from "./job.ts";
+import type { ServiceSpec } from "./service.ts";
 
 /** Unread messages that one mailbox holds unless the plan says otherwise: an agent that never reads must not fill the disk. */
 export const MAX_UNREAD = 100_000;
@@ -26,9 +29,10 @@ export interface Plan {
   groups: Record<string, string[]>;
   /** How much is too much: mail of one sender in a minute (null = any), unread in one mailbox; sessions open beside the plan. */
   limits: { sendsPerMinute: number | null; unread: number; sessions: number };
-  services: { id: string; spec: Record<string, unknown> }[];
-  jobs: { id: string; spec: Record<string, unknown> }[];
-  alerts: Record<string, unknown>;
+  services: { id: string; spec: ServiceSpec }[];
+  /** By the clock; those with a window of their own stand there. */
+  jobs: PlanJob[];
+  alerts: PlanAlerts;
   hosts: Record<string, unknown>;
   /** NATS server for agents reached over a broker, or null. */
   broker: string | null;
@@ -85,6 +89,7 @@ export type PaneFace =
   | { kind: "command" }
   | { kind: "link"; target: string }
   | { kind: "review"; room: string }
+  | { kind: "job"; job: string }
   | { kind: "chat"; chat: ChatSpec };
 
 export interface PlanWindow {
@@ -92,7 +97,43 @@ export interface PlanWindow {
   /** A tmux layout name or layout string; null = tmux's own. */
   layout: string | null;
   panes: PlanPane[];
-  job: Record<string, unknown> | null;
+  job: PlanJob | null;
+}
+
+export type PlanAlerts = Record<AlertLevel, AlertSink[]>;
+
+/** A watch job. Its id is its key under `jobs:`, or `<session>/<window>`. */
+export interface PlanJob {
+  id: string;
+  kind: JobKind;
+  about: string;
+  /** Command line, plan id of the session it watches, or the channel. */
+  target: string;
+  cron: string | null;
+  timezone: string | null;
+  /** 0: always, or by its cron line. */
+  everyMs: number;
+  timeoutMs: number;
+  cwd: string;
+  env: Record<string, string>;
+  /** Absolute. */
+  to: string | null;
+  rotateBytes: number;
+  keep: number;
+  /** Of a channel that is a file; null for a room. */
+  channel: string | null;
+  receipts: string | null;
+  handshake: boolean;
+  pattern: string;
+  alert: AlertLevel;
+}
+
+/** Every job of a plan, with those that have windows. */
+export function jobsOf(plan: Plan): PlanJob[] {
+  return [
+    ...plan.jobs,
+    ...plan.sessions.flatMap((session) => session.windows.flatMap((window) => (window.job ? [window.job] : []))),
+  ];
 }
 
 export type RestartPolicy = "always" | "on-failure" | "never";
@@ -113,6 +154,8 @@ export interface PlanSession {
   protect: boolean;
   access: string[] | null;
   start: "boot" | "manual" | "schedule";
+  /** When one with `start: schedule` starts, as a cron line; null for others. */
+  schedule: string | null;
   restart: { policy: RestartPolicy; spec: Record<string, unknown> };
   /** It is ended after resting for so long; null = never. */
   idleMs: number | null;

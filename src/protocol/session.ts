@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Chapter } from "./chapter.ts";
 import { defineOperation } from "./operation.ts";
+import { ServiceState } from "./service.ts";
 
 /**
  * `declared`  in the plan, not started (yet)
@@ -99,7 +100,9 @@ export const townStatus = defineOperation({
     sessions: z.array(SessionStatus),
     rooms: z.array(z.looseObject({ room: z.string(), agents: z.array(z.string()) })),
     ghosts: z.array(z.unknown()),
-    services: z.array(z.unknown()),
+    services: z.array(ServiceState),
+    /** Alerts that nobody has yet. */
+    alerts: z.number(),
   }),
   errors: ["UNKNOWN_SESSION"],
 });

@@ -1,14 +1,20 @@
 import { execFile } from "node:child_process";
 import { connect } from "node:net";
+import { vitalReport } from "../../protocol/alert.ts";
+import { BosunError } from "../../protocol/error.ts";
 import { HEALTH_CHECKS, type HealthCheck, type HealthSpec, type HealthState } from "../../protocol/health.ts";
+import type { InputOf } from "../../protocol/operation.ts";
 import { agentsOf, type PlanSession } from "../../protocol/plan.ts";
 import { sanitise } from "../../protocol/text.ts";
+import type { Actor, Dispatch } from "../dispatch.ts";
 import type { Displays } from "../displays.ts";
 import { declaredPanes } from "../plan/diff.ts";
 import { parseDuration } from "../plan/durations.ts";
 import type { TmuxSession } from "../tmux/port.ts";
 import { signal, statOf } from "../tmux/process-tree.ts";
 import type { Town } from "../town.ts";
+import type { Alerts } from "./alerts.ts";
+import { answers } from "./endpoint.ts";
 
 /** Who is due is looked at this often. */
 const TICK_MS = 250;
@@ -20,6 +26,9 @@ const PATTERN_FOR_MS = 20_000;
 
 /** A process that is ended for its health has this long for it. */
 const GRACE_MS = 10_000;
+
+/** Of a vital that the plan says nothing about. */
+const VITAL_THRESHOLDS = { healthy: 0.8, concern: 0.6 };
 
 /** Of what a command prints, so much is evidence. */
 const EVIDENCE_CHARS = 200;
@@ -40,21 +49,65 @@ interface Rule {
 export class Health {
   readonly #town: Town;
   readonly #displays: Displays;
+  readonly #alerts: Alerts;
+  /** Scores as they were last reported, by session and vital. */
+  readonly #vitals = new Map<string, HealthState & { score: number }>();
   readonly #states = new Map<string, HealthState & { dueMs: number; asking: boolean; epoch: number }>();
   readonly #rules = new WeakMap<HealthSpec, readonly Rule[]>();
   readonly #every: NodeJS.Timeout;
   #closed = false;
 
-  constructor(town: Town, displays: Displays) {
+  constructor(dispatch: Dispatch, town: Town, displays: Displays, alerts: Alerts) {
     this.#town = town;
+    this.#alerts = alerts;
+    dispatch.handle(vitalReport, (input, { actor }) => this.#vital(input, actor));
     this.#displays = displays;
     this.#every = setInterval(() => this.#tick(), TICK_MS);
     this.#every.unref();
-    town.healthOf = (session) =>
-      HEALTH_CHECKS.flatMap((check) => {
+    town.healthOf = (session) => [
+      ...HEALTH_CHECKS.flatMap((check) => {
         const state = this.#states.get(`${session} ${check}`);
         return state ? [state] : [];
+      }),
+      ...[...this.#vitals].flatMap(([key, state]) => (key.startsWith(`${session} `) ? [state] : [])),
+    ];
+  }
+
+  /**
+   * A sign that its session, or whoever watches it, has measured. Thresholds are the plan's; the ship's own are 0.80 and 0.60
+   * (crew health monitor, vital 1).
+   */
+  async #vital(input: InputOf<typeof vitalReport>, actor: Actor) {
+    const id = input.session === undefined ? actor.session : this.#town.declared(input.session).id;
+    const session = this.#town.plan?.sessions.find((each) => each.id === id);
+    if (!session) {
+      throw new BosunError({
+        code: "UNKNOWN_SESSION",
+        what: "whose vital is it?",
+        why: "this is not one of bosun's sessions",
+        fix: "--session NAME",
       });
+    }
+    const { healthy, concern } = session.health?.vitals?.[input.vital] ?? VITAL_THRESHOLDS;
+    const verdict = input.score >= healthy ? "healthy" : input.score >= concern ? "concern" : "failing";
+    const nowMs = this.#town.now();
+    const key = `${session.id} ${input.vital}`;
+    const before = this.#vitals.get(key);
+    const evidence = `${input.vital} ${input.score} (${verdict}; well from ${healthy}, failing below ${concern})`;
+    const isWell = verdict === "healthy";
+    this.#vitals.set(key, {
+      check: "vitals",
+      healthy: isWell,
+      sinceMs: before?.healthy === isWell ? before.sinceMs : nowMs,
+      evidence,
+      misses: isWell ? 0 : (before?.misses ?? 0) + 1,
+      score: input.score,
+    });
+    const alert = `vital ${key}`;
+    if (isWell) this.#alerts.clear(alert, "it is well again");
+    else this.#alerts.raise(verdict === "failing" ? "P1" : "P2", alert, `${session.name}: ${evidence}`);
+    if (before ? before.healthy !== isWell : !isWell) await this.#changed(session, "vitals", isWell, evidence, null);
+    return { session: session.id, vital: input.vital, verdict: verdict as "healthy" | "concern" | "failing" };
   }
 
   close(): void {
@@ -116,22 +169,22 @@ export class Health {
     // That all is well at first is no news.
     if (first && healthy) return;
     const did = healthy ? null : rule.action;
+    await this.#changed(session, rule.check, healthy === true, state.evidence, did);
+    if (did === "restart") await this.#end(session, found);
+  }
+
+  async #changed(
+    session: PlanSession,
+    check: HealthCheck,
+    healthy: boolean,
+    evidence: string,
+    did: "restart" | "alert" | null,
+  ): Promise<void> {
     try {
       await this.#town.ledger.write({
         actor: "coordinator",
         decide: () => ({
-          events: [
-            {
-              type: "health.changed",
-              data: {
-                session: session.id,
-                check: rule.check,
-                healthy: healthy === true,
-                evidence: state.evidence,
-                did,
-              },
-            },
-          ],
+          events: [{ type: "health.changed", data: { session: session.id, check, healthy, evidence, did } }],
           result: null,
         }),
       });
@@ -139,14 +192,13 @@ export class Health {
       if (session.room)
         await this.#town.rooms.post("coordinator", {
           room: session.room,
-          msg: `${session.name}: ${rule.check} ${healthy ? "is well again" : `failed: ${state.evidence}`}`,
+          msg: `${session.name}: ${check} ${healthy ? "is well again" : `failed: ${evidence}`}`,
           level,
           type: "alert",
         });
     } catch (error) {
       this.#town.log.error({ err: error }, "a change of health cannot be told");
     }
-    if (did === "restart") await this.#end(session, found);
   }
 
   /** Its processes, gently first; that they end is dealt with as any end is. */
@@ -261,17 +313,6 @@ function runs(command: string, session: PlanSession, timeoutMs: number): Promise
       },
     );
   });
-}
-
-async function answers(url: string, timeoutMs: number): Promise<string | null> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: "manual" });
-    await response.body?.cancel();
-    return response.status < 400 ? null : `${url} answers with ${response.status}`;
-  } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause?.code;
-    return `${url}: ${cause ?? (error instanceof Error ? error.message : String(error))}`;
-  }
 }
 
 function listens(address: string, timeoutMs: number): Promise<string | null> {

@@ -14,6 +14,7 @@ import { pathFrom } from "./paths.ts";
 import { whyBadPattern } from "./pattern.ts";
 import type { FloorPlan, RoomEntry, SessionEntry, WindowEntry } from "./schema.ts";
 import { checkVariables, expandSession, type Placed, type SessionContext } from "./session-entry.ts";
+import { alertsOf, checkJobs, jobOf } from "./watch-entries.ts";
 
 export interface ExpandOptions {
   file: string;
@@ -55,6 +56,20 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
   const sessions = sessionsOf(entry, context);
   const { users, views } = usersOf(entry, context, rooms.length > 0);
   const placed = [...sessions, ...views];
+  const planRooms = [...rooms.map(({ room }) => room), ...roomsForAlerts(entry.alerts, rooms)];
+  const jobs = Object.entries(entry.jobs ?? {}).map(([id, spec]) => {
+    const path = ["jobs", id];
+    return { path, job: jobOf(id, spec, path, { folder, env: options.env, mistakes }) };
+  });
+  const inWindows = placed.flatMap(({ session, path }) =>
+    session.windows.flatMap(({ job }, index) => (job ? [{ job, path: [...path, "windows", index, "job"] }] : [])),
+  );
+  checkJobs(
+    [...jobs, ...inWindows],
+    placed.map(({ session }) => session),
+    planRooms,
+    mistakes,
+  );
   checkTogether({ sessions: placed, rooms, users, groups: entry.groups ?? {}, hosts: entry.hosts ?? {} }, mistakes);
   return {
     version: 1,
@@ -64,7 +79,7 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     about: aboutOf(entry),
     names,
     tmux: tmuxOf(entry, options),
-    rooms: rooms.map(({ room }) => room),
+    rooms: planRooms,
     sessions: placed.map(({ session }) => session),
     rigs: Object.entries(entry.rigs ?? {}).map(([id, rig]) => ({
       id,
@@ -80,8 +95,8 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
       sessions: entry.limits?.sessions ?? MAX_OPENED,
     },
     services: Object.entries(entry.services ?? {}).map(([id, spec]) => ({ id, spec })),
-    jobs: Object.entries(entry.jobs ?? {}).map(([id, spec]) => ({ id, spec })),
-    alerts: entry.alerts ?? {},
+    jobs: jobs.map(({ job }) => job),
+    alerts: alertsOf(entry.alerts, options),
     hosts: entry.hosts ?? {},
     broker: entry.broker ?? null,
     notes: notesOf(
@@ -281,6 +296,16 @@ function roomOf(
     ),
     private: entry.private ?? null,
   };
+}
+
+/** A room that alerts go into is there, whether or not it is declared. */
+function roomsForAlerts(alerts: FloorPlan["alerts"], declared: readonly PlacedRoom[]): PlanRoom[] {
+  const named = Object.values(alerts ?? {}).flatMap((sinks) =>
+    (sinks ?? []).flatMap((sink) => (typeof sink === "object" && "room" in sink ? [sink.room] : [])),
+  );
+  return [...new Set(named)]
+    .filter((id) => ID_PATTERN.test(id) && !declared.some(({ room }) => room.id === id))
+    .map((id) => ({ id, about: "Alerts", keep: DEFAULT_KEEP, jsonl: null, sources: [], private: null }));
 }
 
 function keepOf(keep: RoomEntry["keep"], path: Path, mistakes: Mistakes): PlanRoom["keep"] {

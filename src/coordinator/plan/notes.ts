@@ -5,7 +5,7 @@ import type { FloorPlan } from "./schema.ts";
 const CREW_FUNCTION = /^[a-z0-9]+_[a-z0-9_]+$/;
 
 /** What a plan may say and nothing acts on in this version: said, so that nobody relies on it. */
-const NOT_YET = ["services", "jobs", "alerts", "hosts"] as const;
+const NOT_YET = ["hosts"] as const;
 
 /** What is right in a plan and yet worth a word. */
 export function notesOf(entry: FloorPlan, sessions: readonly PlanSession[], preset: string): string[] {
@@ -23,8 +23,8 @@ export function notesOf(entry: FloorPlan, sessions: readonly PlanSession[], pres
     "host: is understood, and everything runs on this machine in this version",
   );
   said(
-    held((each) => each.start === "schedule"),
-    "start: schedule is understood; it starts by name only in this version",
+    held((each) => each.start === "schedule" && each.schedule === null),
+    "start: schedule, and no schedule: says when; it starts by name only",
   );
   said(
     held((each) => each.kind !== "view" && each.about === ""),

@@ -1,6 +1,9 @@
 import { z } from "zod";
+import { AlertLevel, AlertSink } from "../../protocol/alert.ts";
 import { ChatSpec } from "../../protocol/chat.ts";
 import { HealthSpec } from "../../protocol/health.ts";
+import { JobSpec } from "../../protocol/job.ts";
+import { ServiceSpec } from "../../protocol/service.ts";
 
 /**
  * The floor plan as written, before placeholders are filled. One declaration: it checks a file, and its JSON Schema gives
@@ -139,7 +142,7 @@ const Window = z.strictObject({
   layout: text.optional().describe("tiled, main-vertical, even-horizontal … or a tmux layout string"),
   panes: z.array(Pane).min(1).optional().describe("what stands side by side in it"),
   run: text.optional().describe("command of a window with one pane"),
-  job: free.optional().describe("a watch job instead of a command"),
+  job: JobSpec.optional().describe("a watch job instead of a command"),
 });
 
 const Access = z.array(z.enum(["viewer", "operator", "admin"])).describe("roles that may attach");
@@ -160,6 +163,7 @@ const Session = z.strictObject({
   agent: Agent.optional().describe("who lives in the single pane"),
   room: text.optional().describe("the room its agents narrate into"),
   start: z.enum(["boot", "manual", "schedule"]).optional().describe("boot: with every up; manual: only by name"),
+  schedule: text.optional().describe('when it starts, as in a crontab: "0 3 * * *" (start: schedule)'),
   lifecycle: z
     .enum(["persistent", "permanent", "manual", "on-demand", "task"])
     .optional()
@@ -317,10 +321,10 @@ export const FloorPlan = z.strictObject({
     .optional()
     .describe("projects; each groups sessions"),
   users: z.record(z.string(), User.nullable()).nullable().optional().describe("people and their views"),
-  services: z.record(z.string(), free).nullable().optional().describe("things run elsewhere"),
-  jobs: z.record(z.string(), free).nullable().optional().describe("scheduled watch jobs"),
+  services: z.record(z.string(), ServiceSpec).nullable().optional().describe("things run elsewhere"),
+  jobs: z.record(z.string(), JobSpec).nullable().optional().describe("scheduled watch jobs"),
   alerts: z
-    .partialRecord(z.enum(["P0", "P1", "P2", "P3", "P4"]), z.array(z.union([text, z.record(z.string(), z.unknown())])))
+    .partialRecord(AlertLevel, z.array(AlertSink))
     .nullable()
     .optional()
     .describe("level P0–P4 to sinks: { P0: [desktop, room: bridge] }"),

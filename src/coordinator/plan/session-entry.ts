@@ -10,6 +10,7 @@ import { type Mistakes, type Path, show } from "./mistakes.ts";
 import { pathFrom } from "./paths.ts";
 import { whyBadPattern } from "./pattern.ts";
 import type { FloorPlan, PaneEntry, SessionEntry, WindowEntry } from "./schema.ts";
+import { checkCron, jobOf } from "./watch-entries.ts";
 
 export interface SessionContext {
   town: string;
@@ -70,7 +71,7 @@ export function expandSession(
   const role = entry.role ?? (rig && Object.hasOwn(context.names.templates, "polecat") ? "polecat" : null);
   // A conversation is somebody: it has mail, and may use tools in its own name.
   const agent = entry.agent ?? (entry.chat && { id: id.replaceAll("/", "-"), type: "chat" });
-  const windows = windowsOf({ ...entry, ...(agent && { agent }) }, path, rig, context, user !== null);
+  const windows = windowsOf({ ...entry, ...(agent && { agent }) }, path, rig, context, user !== null, id);
   const shell = entry.shell ?? defaults.shell ?? DEFAULT_SHELL;
   const session: PlanSession = {
     id,
@@ -84,7 +85,14 @@ export function expandSession(
     headless: entry.headless ?? false,
     protect: entry.protect ?? defaults.protect ?? false,
     access: entry.access ?? defaults.access ?? null,
-    start: entry.start ?? (entry.lifecycle === "manual" || entry.lifecycle === "on-demand" ? "manual" : "boot"),
+    start:
+      entry.start ??
+      (entry.schedule !== undefined
+        ? "schedule"
+        : entry.lifecycle === "manual" || entry.lifecycle === "on-demand"
+          ? "manual"
+          : "boot"),
+    schedule: scheduleOf(entry, path, mistakes),
     restart,
     idleMs: idleOf(entry.idle, [...path, "idle"], mistakes),
     health: entry.health ?? null,
@@ -116,6 +124,19 @@ function documentedOf(entry: Omit<SessionEntry, "each">): PlanSession["documente
   const { meaning, lifecycle, created, registry, feeds, naming_exception } = entry;
   const all = { meaning, lifecycle, created, registry, feeds, naming_exception };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
+function scheduleOf(entry: Omit<SessionEntry, "each">, path: Path, mistakes: Mistakes): string | null {
+  const { schedule = null, start } = entry;
+  if (schedule === null) return null;
+  checkCron(schedule, undefined, [...path, "schedule"], mistakes);
+  if (start !== undefined && start !== "schedule")
+    mistakes.add([...path, "start"], {
+      what: `start: ${start} and a schedule`,
+      why: "what starts by the clock does not start otherwise",
+      fix: "start: schedule",
+    });
+  return schedule;
 }
 
 function idleOf(text: string | undefined, path: Path, mistakes: Mistakes): number | null {
@@ -258,6 +279,7 @@ function windowsOf(
   rig: Rig | null,
   context: SessionContext,
   isView: boolean,
+  id: string,
 ): ShapedWindow[] {
   const windows: WindowEntry[] = entry.windows ?? [
     {
@@ -286,7 +308,7 @@ function windowsOf(
         fix: "give one another name",
       });
     seen.add(window.name);
-    return windowOf(window, here, entry, rig, context);
+    return windowOf(window, here, entry, rig, context, id);
   });
 }
 
@@ -311,16 +333,13 @@ function checkWindow(window: WindowEntry, path: Path, mistakes: Mistakes): void 
   });
 }
 
-/** A watch job has no process of ours in this version; its window says so instead of pretending. */
-const JOB_NOTICE =
-  "printf 'This window is declared as a watch job. This version of bosun shows it and does not run it.\\n'; exec sleep 2147483647";
-
 function windowOf(
   window: WindowEntry,
   path: Path,
   entry: Omit<SessionEntry, "each">,
   rig: Rig | null,
   context: SessionContext,
+  id: string,
 ): ShapedWindow {
   const ways = (["panes", "run", "job"] as const).filter((way) => window[way] !== undefined);
   if (ways.length > 1)
@@ -333,20 +352,22 @@ function windowOf(
       },
       "key",
     );
-  const panes: PaneEntry[] = window.panes ?? [
-    window.job ? { run: JOB_NOTICE } : window.run === undefined ? {} : { run: window.run },
-  ];
+  const panes: PaneEntry[] = window.panes ?? [window.run === undefined ? {} : { run: window.run }];
   const panePaths = panes.map((_, index): Path => (entry.windows && window.panes ? [...path, "panes", index] : path));
   const shaped = panes.map((pane, index) => paneOf(pane, panePaths[index]!, window, entry, rig, context));
+  const cwd = entry.cwd === undefined ? {} : { cwd: pathFrom(context.folder, entry.cwd, context.env) };
+  const job = window.job ? jobOf(`${id}/${window.name}`, window.job, [...path, "job"], { ...context, ...cwd }) : null;
+  // The coordinator does the work; the window shows it.
+  if (job) shaped[0]!.plan.face = { kind: "job", job: job.id };
   return {
     panePaths,
     plan: {
       name: window.name,
       layout: window.layout ?? null,
       panes: shaped.map((pane) => pane.plan),
-      job: window.job ?? null,
+      job,
     },
-    shape: [window.name, shaped.map((pane) => pane.shape)],
+    shape: [window.name, shaped.map((pane) => pane.shape), ...(job ? [job.id] : [])],
   };
 }
 

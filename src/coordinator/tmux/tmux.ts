@@ -77,6 +77,12 @@ interface Server {
   version: string;
 }
 
+/**
+ * What a pane keeps of what has scrolled off, on a server that we start: what a program writes in its first moments is read
+ * from there. tmux itself keeps 2,000 lines; a line of 200 cells costs some 300 bytes.
+ */
+const HISTORY: Command[] = [["set-option", "-g", "history-limit", "10000"]];
+
 class Driver implements Tmux {
   readonly socketFlags: readonly string[];
   readonly #town: string;
@@ -459,6 +465,8 @@ class Driver implements Tmux {
     return this.#fork([
       ["start-server"],
       ["set-option", "-s", "exit-empty", "off"],
+      // On a server of somebody else, or with a configuration of theirs, theirs holds.
+      ...(before === null && this.#config.includes("/dev/null") ? HISTORY : []),
       ["show-options", "-gwv", "window-size"],
     ]);
   }

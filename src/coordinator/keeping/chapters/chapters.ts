@@ -464,6 +464,16 @@ export class Chapters implements Storyteller {
     if (row) await this.#capture(row, because);
   }
 
+  /** For a watch job: turns that the screen of the agent speaks of. */
+  async counted(session: string, turns: number): Promise<void> {
+    const row = openChapter(this.#town.ledger.views, session);
+    if (!row) return;
+    const pulse = this.pulses.of(row);
+    if (turns <= pulse.turns) return;
+    pulse.turns = turns;
+    await this.append([this.pulses.noted(row, null)]);
+  }
+
   /** For a watch job: how near the ceiling a session is. */
   standing(
     session: string,

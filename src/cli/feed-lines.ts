@@ -4,8 +4,8 @@ import { displayWidth, pad } from "../protocol/width.ts";
 import type { Output } from "./output.ts";
 import { clockText } from "./time.ts";
 
-/** `pane` for people, `json` one object per line, `plain` tab-separated, `msg` the text alone (what `jq -r .msg` prints). */
-export type FeedForm = "pane" | "json" | "plain" | "msg";
+/** `pane` for people, `json` one object per line, `plain` tab-separated, `msg` the text alone (what `jq -r .msg` prints), `channel` as ships do. */
+export type FeedForm = "pane" | "json" | "plain" | "msg" | "channel";
 
 export interface FeedLook {
   form: FeedForm;
@@ -59,6 +59,8 @@ export class FeedLines {
         return `${JSON.stringify(this.#look.fields ? chosen(line, this.#look.fields) : line)}\n`;
       case "msg":
         return `${this.#look.toTerminal ? sanitise(line.msg) : line.msg}\n`;
+      case "channel":
+        return `${line.ts.slice(0, 10)} ${line.ts.slice(11, 16)} UTC | [${oneLine(line.from).toUpperCase()}] | ${oneLine(line.msg)}\n`;
       case "plain":
         return `${[line.id, line.ts, line.room, line.from, line.level, line.msg, line.tags.join(",")].map(oneLine).join("\t")}\n`;
       case "pane":

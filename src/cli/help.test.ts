@@ -80,7 +80,7 @@ test("an error says what, why and what to type, for each mistake, and obeys no e
 describe("the program", () => {
   test("it is small and carries no schema library, YAML reader, logger or daemon", () => {
     const files = [PROGRAM, join(ROOT, "dist/cli.js")];
-    expect(files.reduce((bytes, file) => bytes + statSync(file).size, 0)).toBeLessThan(200_000);
+    expect(files.reduce((bytes, file) => bytes + statSync(file).size, 0)).toBeLessThan(250_000);
     const carried = files.map((file) => readFileSync(file, "utf8")).join("");
     // Words that stand in the texts of those libraries, which no minifier touches.
     for (const word of ["ZodError", "YAMLParseError", "pino", "node:sqlite", "PRAGMA"])

@@ -12,6 +12,7 @@ import { BENCH_COMMANDS } from "./commands/bench.ts";
 import { BOOK_COMMANDS } from "./commands/book.ts";
 import { CHAT_COMMANDS } from "./commands/chat.ts";
 import { CONSOLE_COMMANDS } from "./commands/console.ts";
+import { DOCTOR_COMMANDS } from "./commands/doctor.ts";
 import { FIGURE_COMMANDS } from "./commands/figures.ts";
 import { GHOST_COMMANDS } from "./commands/ghost.ts";
 import { HOOK_COMMANDS } from "./commands/hooks.ts";
@@ -25,6 +26,7 @@ import { MOVING_COMMANDS } from "./commands/moving.ts";
 import { OPENED_COMMANDS } from "./commands/opened.ts";
 import { PLAN_COMMANDS } from "./commands/plan.ts";
 import { ROOM_COMMANDS } from "./commands/room.ts";
+import { SERVICE_COMMANDS } from "./commands/service.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
 import { SHELL_COMMANDS } from "./commands/shell.ts";
 import { WATCH_COMMANDS } from "./commands/watch.ts";
@@ -43,6 +45,8 @@ export const COMMANDS: readonly Command[] = [
   ...SESSION_COMMANDS,
   ...FIGURE_COMMANDS,
   ...BOOK_COMMANDS,
+  ...DOCTOR_COMMANDS,
+  ...SERVICE_COMMANDS,
   ...KEEP_COMMANDS,
   ...ROOM_COMMANDS,
   ...MESSAGE_COMMANDS,

@@ -3,6 +3,7 @@ import type * as alert from "../protocol/alert.ts";
 import type * as ask from "../protocol/ask.ts";
 import type * as chapter from "../protocol/chapter.ts";
 import type * as chat from "../protocol/chat.ts";
+import type * as doctor from "../protocol/doctor.ts";
 import type * as ghost from "../protocol/ghost.ts";
 import type * as hub from "../protocol/hub.ts";
 import type * as job from "../protocol/job.ts";
@@ -88,6 +89,8 @@ interface Operations {
   "ghost.quarantine": typeof ghost.ghostQuarantine;
   "ghost.retire": typeof ghost.ghostRetire;
   "ghost.show": typeof ghost.ghostShow;
+  "town.doctor": typeof doctor.townDoctor;
+  "town.fix": typeof doctor.townFix;
   "agent.clear": typeof registry.agentClear;
   "agent.list": typeof registry.agentList;
   "agent.ping": typeof registry.agentPing;

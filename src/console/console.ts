@@ -9,6 +9,9 @@ import { type Desk, runSlash, SLASHES } from "./commands.ts";
 import { Painter, rowsThatFit, window, withoutColour } from "./painting.ts";
 import { fuzzy, groupOf, inOrder, rosterRows } from "./roster.ts";
 
+/** Sessions that nobody declared are looked for this often. */
+const ROLL_EVERY_MS = 3_000;
+
 /** Narrower than this there is no room for the roster beside the screen. */
 const ROSTER_FROM_COLUMNS = 60;
 
@@ -46,6 +49,7 @@ export class Console {
   readonly #line = new LineEditor();
   readonly #leave: () => void;
   #roster: RosterEntry[] = [];
+  #unknown: string[] = [];
   #shown: Shown | null = null;
   #showing = 0;
   #note = "";
@@ -74,6 +78,8 @@ export class Console {
     this.#roster = roster.ok.sessions;
     for (const bad of roster.ok.damaged)
       this.say(`${bad.name}: its record cannot be read (${bad.why}); the others run`);
+    await this.#callRoll();
+    setInterval(() => void this.#callRoll(), ROLL_EVERY_MS).unref();
     const active = this.#roster.find((entry) => entry.active) ?? inOrder(this.#roster)[0];
     if (active) await this.#switch(active.session);
     else this.say("no sessions yet: /new NAME opens one; /help shows all commands");
@@ -286,6 +292,18 @@ export class Console {
     this.#paintSoon();
   }
 
+  /** Who is on the server that nobody declared: part of what this screen shows, because nobody looks for what they do not expect. */
+  async #callRoll(): Promise<void> {
+    try {
+      const { ghosts } = await this.#connection.call("ghost.list", {});
+      this.#unknown = ghosts.filter((each) => each.decision === null).map((each) => each.name);
+    } catch {
+      // tmux cannot be asked now: nothing is known to be unknown.
+      this.#unknown = [];
+    }
+    this.#paintSoon();
+  }
+
   #heard(sessions: RosterEntry[]): void {
     const before = new Map(this.#roster.map((entry) => [entry.session, entry]));
     this.#roster = sessions;
@@ -395,7 +413,7 @@ export class Console {
   #header(columns: number): string {
     const count = (group: string): number => this.#roster.filter((entry) => groupOf(entry) === group).length;
     const needs = count("Needs you");
-    const text = ` bosun · ${this.#town} · ${count("Working")} working · ${needs === 0 ? "nobody needs you" : `${needs} need${needs === 1 ? "s" : ""} you`} · ${this.#roster.length} sessions`;
+    const text = ` bosun · ${this.#town} · ${count("Working")} working · ${needs === 0 ? "nobody needs you" : `${needs} need${needs === 1 ? "s" : ""} you`} · ${this.#roster.length} sessions${this.#unknown.length === 0 ? "" : ` · ${this.#unknown.length} nobody declared (${this.#unknown.slice(0, 2).map(sanitise).join(", ")})`}`;
     return this.#style(cut(text, columns), "7");
   }
 

@@ -5,6 +5,7 @@ import type { Event } from "../protocol/event.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../protocol/plan.ts";
 import type { Credentials } from "./credentials.ts";
 import { harnessFolder, harnessOf, writeHarnessShims } from "./harness/launch.ts";
+import type { Ledger } from "./log/ledger.ts";
 import type { PaneBirth, SessionBirth } from "./tmux/port.ts";
 
 /** What every pane of a town is told and given. */
@@ -24,13 +25,17 @@ export interface Cradle {
   /** The registration of an agent whose pane is about to start, in this epoch of its session. */
   housed(agent: PlanAgent, session: string, epoch: number): Event;
   /** The chapter that begins with this run: its events, and what its processes are told. Null for sessions without. */
-  opening(session: PlanSession, epoch: number): { events: Event[]; env: Record<string, string> } | null;
+  opening(session: PlanSession, epoch: number): { decide: Late; env: Record<string, string> } | null;
 }
+
+/** Events that depend on what the log says at the moment they are written. */
+export type Late = (views: Ledger["views"]) => Event[];
 
 export interface Prepared {
   birth: SessionBirth;
-  /** Credentials given out; appended together with the start. */
+  /** Credentials given out; appended together with the start, and those of `late` behind them. */
   events: Event[];
+  late: Late[];
 }
 
 /**
@@ -40,7 +45,8 @@ export interface Prepared {
 export function prepare(plan: Plan, session: PlanSession, epoch: number, cradle: Cradle): Prepared {
   const events: Event[] = [];
   const shared = sessionCredential(plan, session, epoch, cradle, events);
-  const told = opened(session, epoch, cradle, events);
+  const opening = cradle.opening(session, epoch);
+  const told = opening?.env ?? {};
   const windows = session.windows.map((window, w) => ({
     name: window.name,
     layout: cradle.keptLayout(session.id, window.name) ?? window.layout,
@@ -57,6 +63,7 @@ export function prepare(plan: Plan, session: PlanSession, epoch: number, cradle:
       windows,
     },
     events,
+    late: opening ? [opening.decide] : [],
   };
 }
 
@@ -67,7 +74,7 @@ export function prepareRespawn(
   slot: string,
   epoch: number,
   cradle: Cradle,
-): { birth: PaneBirth; events: Event[] } | null {
+): { birth: PaneBirth; events: Event[]; late: Late[] } | null {
   const [windowIndex, paneIndex] = slot.split(".").map(Number);
   const window = session.windows[windowIndex ?? -1];
   const pane = window?.panes[paneIndex ?? -1];
@@ -75,15 +82,9 @@ export function prepareRespawn(
   const events: Event[] = [];
   const shared = sessionCredential(plan, session, epoch, cradle, events);
   // The run of a session is that of its first pane; a process beside it goes on in the same chapter.
-  const told = slot === "0.0" ? opened(session, epoch, cradle, events) : {};
-  return { birth: paneBirth(session, window, pane, slot, epoch, cradle, shared, told, events), events };
-}
-
-function opened(session: PlanSession, epoch: number, cradle: Cradle, events: Event[]): Record<string, string> {
-  const opening = cradle.opening(session, epoch);
-  if (!opening) return {};
-  events.push(...opening.events);
-  return opening.env;
+  const opening = slot === "0.0" ? cradle.opening(session, epoch) : null;
+  const birth = paneBirth(session, window, pane, slot, epoch, cradle, shared, opening?.env ?? {}, events);
+  return { birth, events, late: opening ? [opening.decide] : [] };
 }
 
 function sessionCredential(plan: Plan, session: PlanSession, epoch: number, cradle: Cradle, events: Event[]): string {

@@ -56,12 +56,13 @@ export class Opening {
     const town = this.#town;
     if (input.run !== undefined && input.chat !== undefined)
       throw new BosunError({ code: "USAGE", what: "either a command or a conversation", fix: "give one of the two" });
+    const original = input.instanceOf === undefined ? null : this.#original(input.instanceOf);
     const taken = new Set((town.plan?.sessions ?? []).flatMap((each) => [each.label ?? each.name, each.id, each.name]));
-    const label = input.name ?? twoWords(taken);
+    const label = input.name ?? (original ? freeLabel(nameOf(original.session), taken) : twoWords(taken));
     checkLabel(label, taken);
     this.#checkRoom();
     const session = `x${timedId(crypto.randomUUID(), town.now()).slice(-10)}`;
-    const from = input.cwd ?? process.env.HOME ?? "/";
+    const from = original?.cwd ?? input.cwd ?? process.env.HOME ?? "/";
     if (!isAbsolute(from) || !existsSync(from)) {
       throw new BosunError({
         code: "USAGE",
@@ -77,7 +78,9 @@ export class Opening {
       session,
       label,
       purpose: input.type ?? null,
-      entry: entryOf(input, label, this.#agentId(key), cwd),
+      entry: original
+        ? { ...original.entry, cwd, instance: { of: original.session.id, kind: input.forked ? "forked" : "secondary" } }
+        : entryOf(input, label, this.#agentId(key), cwd),
       worktree,
     };
     await this.#write(actor, [{ type: "session.opened", data: opened }]);
@@ -104,6 +107,35 @@ export class Opening {
       pid: found?.windows[0]?.panes[0]?.pid ?? null,
       cwd,
       branch: worktree?.branch ?? null,
+    };
+  }
+
+  /** What another one of a declared session is started with. Throws UNKNOWN_SESSION, or USAGE for one of several panes. */
+  #original(text: string): { session: PlanSession; cwd: string; entry: Record<string, unknown> } {
+    const session = this.#town.declared(text);
+    const panes = session.windows.flatMap((window) => window.panes);
+    const [pane] = panes;
+    if (!pane?.run || panes.length > 1 || session.instance) {
+      throw new BosunError({
+        code: "USAGE",
+        what: `there can be no second ${nameOf(session)}`,
+        why: session.instance ? "it is a second one itself" : "only a session of one command can be had twice",
+        fix: "name another session",
+      });
+    }
+    const id = this.#agentId(`${nameOf(session)}-2`);
+    return {
+      session,
+      cwd: pane.cwd,
+      entry: {
+        run: pane.run,
+        env: pane.env,
+        shell: session.shell,
+        ...(session.about !== "" && { about: session.about }),
+        ...(pane.agent && {
+          agent: { ...pane.agent, id, profile: pane.agent.profile ?? undefined, user: pane.agent.user ?? undefined },
+        }),
+      },
     };
   }
 
@@ -321,4 +353,9 @@ function checkLabel(label: string, taken: ReadonlySet<string>): void {
     what: `a session called ${label} is there already`,
     fix: `bosun switch "${label}", or choose another name`,
   });
+}
+
+/** `sisters-2`, or the next number that nobody has. */
+function freeLabel(name: string, taken: ReadonlySet<string>): string {
+  for (let n = 2; ; n++) if (!taken.has(`${name}-${n}`)) return `${name}-${n}`;
 }

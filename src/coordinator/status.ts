@@ -142,6 +142,7 @@ function statusOf(
     label: declared.label ?? found?.name ?? declared.name,
     number: numbers.get(declared.id) ?? null,
     opened: declared.label !== undefined,
+    instance: declared.instance,
     health: town.healthOf(declared.id).map(({ check, healthy, sinceMs, evidence, misses }) => ({
       check,
       healthy,

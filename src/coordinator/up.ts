@@ -1,25 +1,31 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
+import { chatFile } from "../protocol/providers.ts";
 import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protocol/session.ts";
-import { fifoOf, prepare, prepareRespawn } from "./birth.ts";
+import { fifoOf, type Late, prepare, prepareRespawn } from "./birth.ts";
+import { diskUsed } from "./disk.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
-import { type Difference, type DiffOptions, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
+import { ghostRows } from "./ghosts/projection.ts";
+import { type Difference, type DiffOptions, declaredPanes, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
-import type { SessionId, TmuxSession } from "./tmux/port.ts";
+import type { SessionId, StopOptions, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 import { readPlanFile } from "./town.ts";
 
 /** Sessions started side by side: enough to keep two cores busy, few enough not to trip agents' sign-in limits. */
 const PARALLEL_STARTS = 8;
 
-/** Between TERM and KILL when a session is stopped. Ten seconds is what docker compose gives; agents save their state in it. */
-const STOP_GRACE_MS = 10_000;
+/** What others need is asked this often whether it is there. */
+const READY_EVERY_MS = 100;
+
+/** A process that lives so long has started; one that cannot run ends sooner. */
+const STARTED_AFTER_MS = 300;
 
 export function registerUp(dispatch: Dispatch, town: Town, reconcile: Reconcile): void {
   dispatch.handle(planDiff, async (input) => {
@@ -50,7 +56,20 @@ type UpInput = {
   restart?: boolean | undefined;
   yes?: boolean | undefined;
   dryRun?: boolean | undefined;
+  restore?: boolean | undefined;
 };
+
+interface RestartInput {
+  sessions: string[];
+  yes?: boolean | undefined;
+  fresh?: boolean | undefined;
+  because?: string | undefined;
+}
+
+/** What was said is kept beside, and the next conversation begins with nothing. */
+function setAside(file: string): void {
+  if (existsSync(file)) renameSync(file, file.replace(/(\.\w+)?$/, `.${Date.now()}$1`));
+}
 
 /** Makes tmux match the plan. One at a time: a second `up` waits for the first. */
 export class Reconcile {
@@ -74,7 +93,7 @@ export class Reconcile {
     return this.#inTurn(() => this.#down(input, actor));
   }
 
-  restart(input: { sessions: string[]; yes?: boolean | undefined }, actor: Actor) {
+  restart(input: RestartInput, actor: Actor) {
     return this.#inTurn(() => this.#restart(input, actor));
   }
 
@@ -104,7 +123,9 @@ export class Reconcile {
     const startedMs = performance.now();
     const tripsBefore = town.tmux.roundTrips;
     const plan = town.planFrom(input.file);
-    const only = named(plan, input.sessions);
+    const asked = named(plan, input.sessions);
+    const only = input.restore ? this.#ran(plan, asked) : asked;
+    if (!input.dryRun) this.#checkDisk(plan);
     const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
     if (!input.dryRun) await town.tmux.connect();
     const { steps } = await this.difference(plan, options);
@@ -119,6 +140,7 @@ export class Reconcile {
       unchanged: steps.filter((step) => step.do === "none" && step.needs === null).length,
       failed: [] as { session: string; error: string }[],
       held: held.map(publicStep),
+      unknown: this.#undecided(),
       steps: todo.map(publicStep),
       round_trips: 0,
       ms: 0,
@@ -136,6 +158,37 @@ export class Reconcile {
     result.round_trips = town.tmux.roundTrips - tripsBefore;
     result.ms = Math.round(performance.now() - startedMs);
     return result;
+  }
+
+  /** What is wanted to run, by the last word about it. */
+  #ran(plan: Plan, asked: ReadonlySet<string> | null): Set<string> {
+    return new Set(
+      plan.sessions.flatMap(({ id }) =>
+        sessionRow(this.#town.ledger.views, id)?.wanted === "running" && (asked?.has(id) ?? true) ? [id] : [],
+      ),
+    );
+  }
+
+  #undecided(): string[] {
+    const { world, ledger } = this.#town;
+    if (!world) return [];
+    const known = ghostRows(ledger.views, world.server);
+    return world.sessions.flatMap((session) =>
+      session.marks === null && !known.get(session.id)?.decision ? [session.name] : [],
+    );
+  }
+
+  /** Nothing is started where the log could not be written soon. */
+  #checkDisk(plan: Plan): void {
+    const { stateFolder } = this.#town.cradle;
+    const used = diskUsed(stateFolder);
+    if (used <= plan.limits.disk) return;
+    throw new BosunError({
+      code: "DISK_FULL",
+      what: `the disk of ${stateFolder} is ${Math.floor(used * 100)} % full`,
+      why: `above ${Math.round(plan.limits.disk * 100)} % nothing is started: the log would take no more soon`,
+      fix: "make room; limits: { disk: 98 } in the floor plan moves the limit",
+    });
   }
 
   /** A plan whose sessions run already comes into force; nothing is started. */
@@ -199,10 +252,17 @@ export class Reconcile {
     const town = this.#town;
     const born: PlanSession[] = [];
     const failed: { session: string; error: string }[] = [];
-    for (const wave of startWaves(sessions)) {
+    for (const whole of startWaves(sessions)) {
+      const wave: PlanSession[] = [];
+      const missing = await Promise.all(whole.map((session) => this.#missing(session, failed)));
+      for (const [index, session] of whole.entries()) {
+        if (missing[index] === null) wave.push(session);
+        else failed.push({ session: session.name, error: missing[index]! });
+      }
       const prepared = new Map<string, { session: PlanSession; epoch: number }>();
       const births = [];
       const events: Event[] = [];
+      const late: Late[] = [];
       for (const session of wave) {
         const epoch = nextEpoch(town, session.id);
         try {
@@ -212,6 +272,7 @@ export class Reconcile {
             { type: "session.wanted", data: { session: session.id, name: session.name, wanted: "running", because } },
             ...ready.events,
           );
+          late.push(...ready.late);
           prepared.set(session.name, { session, epoch });
           town.busy.add(session.id);
         } catch (error) {
@@ -220,7 +281,10 @@ export class Reconcile {
       }
       if (births.length === 0) continue;
       const server = town.world?.server ?? "";
-      await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
+      await town.ledger.write({
+        actor: actor.name,
+        decide: (views) => ({ events: [...events, ...late.flatMap((each) => each(views))], result: null }),
+      });
       const started: Event[] = [];
       await town.tmux.start(births, {
         parallel: PARALLEL_STARTS,
@@ -251,16 +315,84 @@ export class Reconcile {
     return { born, failed };
   }
 
+  /** Why a session cannot start: what it needs is not there, or not well, within its time. Null: it can. */
+  async #missing(session: PlanSession, failed: readonly { session: string; error: string }[]): Promise<string | null> {
+    const town = this.#town;
+    const until = performance.now() + session.startTimeoutMs;
+    for (const need of session.needs) {
+      const declared = town.plan?.sessions.find((each) => each.id === need);
+      if (!declared) continue;
+      for (;;) {
+        const lost = failed.find((each) => each.session === declared.name);
+        const why = lost ? lost.error : this.#notReady(declared);
+        if (why === null) break;
+        if (lost || performance.now() >= until) return `it needs ${need}, which is not ready: ${why}`;
+        await new Promise((resolve) => setTimeout(resolve, READY_EVERY_MS));
+        // What cannot be asked is not ready; the reason comes with the next look.
+        await town.look().catch((error: unknown) => town.log.warn({ err: error }, "tmux cannot be asked"));
+      }
+    }
+    return null;
+  }
+
+  /** Null: it runs, and each check of its health that says anything says that it is well. */
+  #notReady(session: PlanSession): string | null {
+    const town = this.#town;
+    const found = town.world?.sessions.find(
+      (each) => each.marks?.town === town.name.name && each.marks.id === session.id,
+    );
+    if (!found) return "it does not run";
+    const panes = declaredPanes(found);
+    const dead = panes.find((pane) => pane.dead);
+    if (dead) return `${dead.title} ended: ${dead.exit ?? "?"}`;
+    const sinceMs = sessionRow(town.ledger.views, session.id)?.sinceMs ?? 0;
+    if (town.now() - sinceMs < STARTED_AFTER_MS) return "it has just started";
+    const states = town.healthOf(session.id);
+    const asked =
+      session.health?.http !== undefined || session.health?.tcp !== undefined || session.health?.exec !== undefined;
+    if (asked && states.every((state) => state.healthy === null)) return "its health was not asked yet";
+    const ill = states.find((state) => state.healthy === false);
+    return ill ? `${ill.check} fails: ${ill.evidence}` : null;
+  }
+
+  /** What stands on others goes before them; each as its plan says. */
+  async #endInOrder(steps: readonly PlannedStep[]): Promise<Set<string>> {
+    const waves = startWaves(steps.flatMap((step) => step.declared ?? [])).toReversed();
+    const undeclared = steps.filter((step) => step.declared === null);
+    const ordered = [
+      undeclared,
+      ...waves.map((wave) => steps.filter((step) => wave.some((session) => session.id === step.session))),
+    ];
+    const gone = new Set<string>();
+    for (const wave of ordered) {
+      const groups = Map.groupBy(wave, (step) => JSON.stringify(step.declared?.stop ?? null));
+      await Promise.all(
+        [...groups.values()].map(async (group) => {
+          const stop = group[0]!.declared?.stop;
+          const options: StopOptions = {
+            ...(stop && {
+              graceMs: stop.graceMs,
+              scope: stop.scope,
+              last: stop.last as NodeJS.Signals,
+              ...(stop.signal !== null && { signal: stop.signal as NodeJS.Signals }),
+            }),
+          };
+          for (const id of await this.#town.tmux.stop(
+            group.map((step) => step.found!.id),
+            options,
+          ))
+            gone.add(id);
+        }),
+      );
+    }
+    return gone;
+  }
+
   async #stopSteps(steps: PlannedStep[], actor: Actor, progress: Progress): Promise<void> {
     if (steps.length === 0) return;
     const town = this.#town;
     for (const step of steps) town.busy.add(step.session);
-    const gone = new Set(
-      await town.tmux.stop(
-        steps.map((step) => step.found!.id),
-        { graceMs: STOP_GRACE_MS },
-      ),
-    );
+    const gone = await this.#endInOrder(steps);
     const events: Event[] = steps
       .filter((step) => gone.has(step.found!.id))
       .map((step) => ({
@@ -382,7 +514,7 @@ export class Reconcile {
     };
   }
 
-  async #restart(input: { sessions: string[]; yes?: boolean | undefined }, actor: Actor) {
+  async #restart(input: RestartInput, actor: Actor) {
     const town = this.#town;
     const plan = town.planFrom(undefined);
     const only = named(plan, input.sessions)!;
@@ -393,6 +525,7 @@ export class Reconcile {
         .map((session) => [session.marks!.id, session]),
     );
     const sessions = plan.sessions.filter((session) => only.has(session.id));
+    const why = `restart${input.fresh ? ", fresh" : ""}${input.because === undefined ? "" : `: ${input.because}`}`;
     const held: Step[] = [];
     const stops: PlannedStep[] = [];
     for (const session of sessions) {
@@ -410,7 +543,7 @@ export class Reconcile {
         do: "restart",
         session: session.id,
         name: session.name,
-        why: "restart",
+        why,
         destructive: true,
         needs,
         declared: session,
@@ -422,8 +555,10 @@ export class Reconcile {
     }
     const todo = sessions.filter((session) => !held.some((step) => step.session === session.id));
     await this.#stopSteps(stops, actor, new Progress(null, stops.length));
+    if (input.fresh)
+      for (const session of todo) if (session.chat) setAside(chatFile(town.cradle.stateFolder, session.id));
     makeFifos(town.cradle.stateFolder, todo);
-    const { born, failed } = await this.#start(plan, todo, "restart", actor, new Progress(null, todo.length));
+    const { born, failed } = await this.#start(plan, todo, why, actor, new Progress(null, todo.length));
     await town.look();
     if (failed.length > 0) {
       throw new BosunError({
@@ -482,7 +617,10 @@ export async function respawnPane(
   const mine = !town.busy.has(session.id);
   town.busy.add(session.id);
   try {
-    await append(ready.events);
+    await town.ledger.write({
+      actor,
+      decide: (views) => ({ events: [...ready.events, ...ready.late.flatMap((each) => each(views))], result: null }),
+    });
     await town.tmux.respawn(pane, ready.birth);
     const agent = ready.birth.env.BOSUN_AGENT ?? null;
     await append([

@@ -21,6 +21,8 @@ import { registerHooks } from "../coordinator/hooks.ts";
 import { Alerts } from "../coordinator/keeping/alerts.ts";
 import { Chapters } from "../coordinator/keeping/chapters/chapters.ts";
 import { ChapterOperations } from "../coordinator/keeping/chapters/operations.ts";
+import { Doctor } from "../coordinator/keeping/doctor.ts";
+import { Feeds } from "../coordinator/keeping/feeds.ts";
 import { Health } from "../coordinator/keeping/health.ts";
 import { Idling } from "../coordinator/keeping/idling.ts";
 import { Jobs } from "../coordinator/keeping/jobs/jobs.ts";
@@ -65,6 +67,8 @@ import { registerViews } from "../coordinator/views.ts";
 import { exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import type { Plan } from "../protocol/plan.ts";
 
+const LOOK_FOR_LOCK_MS = 500;
+
 /** What the starter is told on file descriptor 3 while it waits. */
 function report(message: unknown): void {
   try {
@@ -93,6 +97,7 @@ async function main(): Promise<void> {
       root: { type: "string" },
       plan: { type: "string" },
       "tmux-socket": { type: "string" },
+      wait: { type: "boolean" },
     },
   });
   const name = { name: values.town!, from: values.from };
@@ -103,7 +108,12 @@ async function main(): Promise<void> {
   const first = values.plan === undefined ? null : readFirst(values.plan, name);
 
   mkdirSync(stateFolder, { recursive: true, mode: 0o700 });
-  const lock = takeLock(stateFolder);
+  let lock = takeLock(stateFolder);
+  // Run by something that starts it again whenever it ends, it takes over when the one that is there goes.
+  while (!lock && values.wait) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_FOR_LOCK_MS));
+    lock = takeLock(stateFolder);
+  }
   if (!lock) {
     tell({ ready: true, already: true });
     return;
@@ -206,6 +216,7 @@ async function main(): Promise<void> {
     jobs,
     chapters,
     services,
+    new Feeds(dispatch, town, alerts),
     alerts,
     nudging,
     new Idling(town, displays, reconcile, opening),
@@ -217,6 +228,7 @@ async function main(): Promise<void> {
     new Search(dispatch, town),
     figures,
   ];
+  new Doctor(dispatch, town, () => chapters.publishAll());
   registerMoving(dispatch, town);
   new Asks(town, () => openBroker(town.plan?.broker ?? null, town.name.name), displays, nudging).register(dispatch);
 

@@ -15,8 +15,8 @@ export const HOOK_EVENTS: Readonly<Record<string, readonly string[]>> = {
   ],
   /** https://developers.openai.com/codex/hooks */
   codex: ["SessionStart", "UserPromptSubmit", "PostToolUse", "PermissionRequest", "Stop"],
-  /** https://geminicli.com/docs/hooks/reference */
-  gemini: ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "PreCompress", "AfterAgent"],
+  /** https://geminicli.com/docs/hooks/reference (PreCompress runs at each turn, whether or not it compresses: seen in 0.61) */
+  gemini: ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "AfterAgent"],
   /** https://kiro.dev/docs/cli/hooks */
   kiro: ["agentSpawn", "userPromptSubmit", "postToolUse", "stop"],
   /** https://opencode.ai/docs/plugins/ */

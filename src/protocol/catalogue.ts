@@ -2,6 +2,7 @@ import * as alert from "./alert.ts";
 import * as ask from "./ask.ts";
 import * as chapter from "./chapter.ts";
 import * as chat from "./chat.ts";
+import * as doctor from "./doctor.ts";
 import * as ghost from "./ghost.ts";
 import * as hub from "./hub.ts";
 import * as job from "./job.ts";
@@ -30,6 +31,7 @@ export const MODULES: Readonly<Record<string, Record<string, unknown>>> = {
   chapter,
   chat,
   ghost,
+  doctor,
   registry,
   message,
   task,

@@ -22,6 +22,8 @@ export const sessionOpen = defineOperation({
     agent: z.string().optional().describe("what lives in it: claude, codex, script …; default by the command"),
     worktree: z.boolean().optional().describe("a git worktree and branch of its own"),
     idleMs: z.number().int().positive().optional().describe("closed after resting for so long"),
+    instanceOf: z.string().max(128).optional().describe("a declared session: another one of it, which writes no rooms"),
+    forked: z.boolean().optional().describe("with instanceOf: it goes its own way, and is never merged"),
   }),
   output: z.looseObject({
     session: z.string(),

@@ -28,7 +28,7 @@ export interface Plan {
   users: PlanUser[];
   groups: Record<string, string[]>;
   /** How much is too much: mail of one sender in a minute (null = any), unread in one mailbox; sessions open beside the plan. */
-  limits: { sendsPerMinute: number | null; unread: number; sessions: number };
+  limits: { sendsPerMinute: number | null; unread: number; sessions: number; disk: number };
   services: { id: string; spec: ServiceSpec }[];
   /** By the clock; those with a window of their own stand there. */
   jobs: PlanJob[];
@@ -164,7 +164,15 @@ export interface PlanSession {
   chat: ChatSpec | null;
   /** What people call a session that was opened beside the plan. */
   label?: string;
+  /** Sessions that start before it, those of `needs` among them. */
   after: string[];
+  /** Sessions that must run, and be well, before it starts. */
+  needs: string[];
+  /** Which others start again with it when it is: none, all of its group, or those that stand on it. */
+  groupStrategy: "one" | "all" | "rest";
+  /** How its processes are ended, and how long a start may take. */
+  stop: { signal: string | null; graceMs: number; last: string; scope: "tree" | "process" };
+  startTimeoutMs: number;
   host: string | null;
   worktree: boolean;
   shell: string;
@@ -174,6 +182,8 @@ export interface PlanSession {
    * running session whose mark differs has drifted. `about`, restart and access rules are not part of it.
    */
   shape: string;
+  /** Another one of a session that is meant to be one; null for the primary, and for all that have no second. */
+  instance: { of: string; kind: "secondary" | "forked" } | null;
   /** What its author wrote down about it, besides `about`; absent where nothing was. */
   documented: {
     meaning?: string;

@@ -68,6 +68,8 @@ export const SessionStatus = z.looseObject({
   attached: z.number(),
   headless: z.boolean(),
   protect: z.boolean(),
+  /** Of a second one of a session that is meant to be one; null for the primary. */
+  instance: z.looseObject({ of: z.string(), kind: z.string() }).nullable(),
   /** The chapter it is in, or was in last. */
   chapter: Chapter.nullable(),
   unread: z.number(),
@@ -143,6 +145,10 @@ export const townUp = defineOperation({
     restart: z.boolean().optional().describe("also restart sessions that differ from the plan"),
     yes: z.boolean().optional().describe("also stop what left the plan, and touch attached or protected sessions"),
     dryRun: z.boolean().optional(),
+    restore: z
+      .boolean()
+      .optional()
+      .describe("only what ran before, after a crash or a reboot; what was stopped stays so"),
   }),
   streams: z.looseObject({ done: z.number(), total: z.number(), session: z.string(), did: z.string() }),
   output: z.looseObject({
@@ -155,6 +161,8 @@ export const townUp = defineOperation({
     failed: z.array(z.looseObject({ session: z.string(), error: z.string() })),
     /** Steps that wait for consent. */
     held: z.array(Step),
+    /** Sessions on this server that nobody declared, and nobody has decided about. */
+    unknown: z.array(z.string()),
     ms: z.number(),
   }),
   errors: ["PLAN_INVALID", "NAME_TAKEN", "TMUX_MISSING", "UNREACHABLE"],
@@ -182,7 +190,15 @@ export const sessionRestart = defineOperation({
   summary: "Restart sessions: same place, same windows, a new epoch",
   effect: "destroy",
   role: "operator",
-  input: z.strictObject({ sessions: z.array(z.string()).min(1), yes: z.boolean().optional() }),
+  input: z.strictObject({
+    sessions: z.array(z.string()).min(1),
+    yes: z.boolean().optional(),
+    fresh: z
+      .boolean()
+      .optional()
+      .describe("with a new context: a conversation begins anew, what was said is kept beside"),
+    because: z.string().trim().min(1).max(500).optional().describe("why; it stands in the log"),
+  }),
   output: z.looseObject({ restarted: z.array(z.string()), held: z.array(Step) }),
   errors: ["UNKNOWN_SESSION", "NEEDS_CONSENT"],
 });

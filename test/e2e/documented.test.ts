@@ -17,8 +17,8 @@ sessions:
     registry: SPEC_SESSIONS.md
     feeds: [clod_bridge]
   clod_bridge: { about: Monitoring, lifecycle: permanent, restart: always, run: "exec sleep 900", after: [sisters] }
-  aether: { run: "exec sleep 900", lifecycle: manual, naming_exception: older than the rule }
-services: { ollama: { systemd: ollama } }
+  aether: { about: Older than all, run: "exec sleep 900", lifecycle: manual, naming_exception: older than the rule }
+hosts: { here: localhost }
 `);
 });
 afterEach(() => town.close());
@@ -56,7 +56,24 @@ test("S2-35, S2-37: a name without a function is noted, unless its exception is 
   expect(ran.code).toBe(0);
   expect(ran.stderr).toContain("sisters: its name has no function");
   expect(ran.stderr).not.toContain("aether: its name");
-  expect(ran.stderr).toContain("aether: nobody wrote down what it is for");
-  expect(ran.stderr).toContain("services: is understood, and nothing acts on it");
-  expect((await town.json("check")).notes).toHaveLength(3);
+  expect(ran.stderr).toContain("hosts: is understood, and nothing acts on it");
+  expect((await town.json("check")).notes).toHaveLength(2);
+});
+
+test("S2-39, S2-41: aboard a ship a session without a purpose, or without a word on what restarts it, is refused with its place", async () => {
+  town.plan(`version: 1
+names: ship
+sessions:
+  clod_bridge: { run: "exec sleep 900" }
+`);
+  const ran = await town.run(["up"]);
+  expect(ran.code).toBe(2);
+  expect(ran.stderr).toMatch(/:4:3: clod_bridge has no purpose[\s\S]*about: what this session does/);
+  expect(ran.stderr).toMatch(/nothing says what restarts clod_bridge[\s\S]*restart: always/);
+  town.plan(`version: 1
+sessions:
+  clod_bridge: { run: "exec sleep 900" }
+`);
+  // Elsewhere it is a note.
+  expect((await town.run(["check"])).stderr).toContain("clod_bridge: nobody wrote down what it is for");
 });

@@ -1,5 +1,5 @@
 import type { Answer } from "../../client/operations.gen.ts";
-import type { Plan } from "../../protocol/plan.ts";
+import { jobsOf, type Plan } from "../../protocol/plan.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
@@ -312,4 +312,66 @@ function printPlan({ out }: Invocation, answer: PlanAnswer): void {
   }
 }
 
-export const KEEP_COMMANDS = [planShow, viewOpen, viewLs, share, unshare, events, auditVerify, auditProve, rebuild];
+/** What stands on what, what feeds what, who narrates where, which job watches whom. */
+interface Edge {
+  from: string;
+  to: string;
+  kind: "after" | "needs" | "feeds" | "room" | "watches" | "hands over";
+}
+
+function edgesOf(plan: Plan): Edge[] {
+  return [
+    ...plan.sessions.flatMap((session) => [
+      ...session.after.map(
+        (to): Edge => ({ from: session.id, to, kind: session.needs.includes(to) ? "needs" : "after" }),
+      ),
+      ...(session.documented.feeds ?? []).map((to): Edge => ({ from: session.id, to, kind: "feeds" })),
+      ...(session.room === null ? [] : [{ from: session.id, to: `room ${session.room}`, kind: "room" as const }]),
+      ...(session.chapter
+        ? [{ from: session.id, to: `series ${session.chapter.series}`, kind: "hands over" as const }]
+        : []),
+    ]),
+    ...jobsOf(plan).flatMap((job): Edge[] =>
+      job.kind === "do"
+        ? []
+        : [{ from: job.id, to: job.kind === "channel" ? `channel ${job.target}` : job.target, kind: "watches" }],
+    ),
+  ];
+}
+
+const planGraph: Command = {
+  name: "plan graph",
+  group: "plan",
+  ops: ["plan.show"],
+  summary: "What stands on what, what feeds what: as text, JSON, or for Graphviz",
+  flags: { dot: { about: "for Graphviz: bosun plan graph --dot | dot -Tsvg" } },
+  examples: ["bosun plan graph", "bosun plan graph --dot"],
+  async run(invocation) {
+    const { out } = invocation;
+    const connection = await invocation.connect();
+    const { plan: file } = invocation.place();
+    const answer = await connection.call("plan.show", file ? { file } : {});
+    const edges = edgesOf(answer.plan as Plan);
+    if (out.wish.json) out.json({ edges }, "edges");
+    else if (isSet(invocation, "dot")) {
+      const quoted = (text: string): string => `"${text.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+      out.line("digraph plan {");
+      for (const { from, to, kind } of edges) out.line(`  ${quoted(from)} -> ${quoted(to)} [label=${quoted(kind)}];`);
+      out.line("}");
+    } else for (const { from, to, kind } of edges) out.line(sanitise(`${from}  ─${kind}→  ${to}`));
+    return 0;
+  },
+};
+
+export const KEEP_COMMANDS = [
+  planShow,
+  planGraph,
+  viewOpen,
+  viewLs,
+  share,
+  unshare,
+  events,
+  auditVerify,
+  auditProve,
+  rebuild,
+];

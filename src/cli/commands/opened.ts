@@ -24,8 +24,15 @@ const open: Command = {
     agent: { value: "TYPE", about: "what lives in it; default by the command" },
     worktree: { about: "a git worktree and branch of its own" },
     idle: { value: "TIME", about: "closed after resting so long: 1h" },
+    "instance-of": { value: "NAME" },
+    forked: {},
   },
-  examples: ["bosun new hello", "bosun new reviewer --worktree -- claude", "bosun new"],
+  examples: [
+    "bosun new --instance-of sisters",
+    "bosun new hello",
+    "bosun new reviewer --worktree -- claude",
+    "bosun new",
+  ],
   async run(invocation) {
     const { out } = invocation;
     const [name, ...command] = invocation.args;
@@ -42,6 +49,8 @@ const open: Command = {
       ...(isSet(invocation, "env") && { env: Object.fromEntries(listOf(invocation, "env").map(assignment)) }),
       ...(textOf(invocation, "agent") !== undefined && { agent: textOf(invocation, "agent")! }),
       ...(isSet(invocation, "worktree") && { worktree: true }),
+      ...(textOf(invocation, "instance-of") !== undefined && { instanceOf: textOf(invocation, "instance-of")! }),
+      ...(isSet(invocation, "forked") && { forked: true }),
       ...(idleMs !== undefined && { idleMs }),
     });
     if (out.wish.json) out.json(opened);

@@ -1,7 +1,8 @@
 import type { Answer } from "../../client/operations.gen.ts";
 import { BosunError } from "../../protocol/error.ts";
+import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
-import { type Command, type Invocation, isSet } from "../command.ts";
+import { type Command, type Invocation, isSet, textOf } from "../command.ts";
 import { sinceText } from "../time.ts";
 
 type Up = Answer<"town.up">;
@@ -14,8 +15,9 @@ const up: Command = {
   flags: {
     restart: { about: "also restart sessions that differ from the plan" },
     "dry-run": { about: "only show what would be done" },
+    restore: {},
   },
-  examples: ["bosun up", "bosun up agents-spx", "bosun up --restart"],
+  examples: ["bosun up", "bosun up agents-spx", "bosun up --restart", "bosun up --restore"],
   async run(invocation) {
     const { out } = invocation;
     const connection = await invocation.connect();
@@ -25,6 +27,7 @@ const up: Command = {
       ...(isSet(invocation, "restart") && { restart: true }),
       ...(isSet(invocation, "yes") && { yes: true }),
       ...(isSet(invocation, "dry-run") && { dryRun: true }),
+      ...(isSet(invocation, "restore") && { restore: true }),
     };
     const done = await connection.call("town.up", input, {
       onEvent: (event) => {
@@ -80,6 +83,10 @@ function printUp(invocation: Invocation, done: Up): void {
     out.line(
       `town ${done.town}: ${running} as declared, ${done.failed.length} failed · ${(done.ms / 1000).toFixed(1)} s`,
     );
+  if (done.unknown.length > 0)
+    out.say(
+      `${done.unknown.map(sanitise).join(", ")}: nobody declared ${done.unknown.length === 1 ? "it" : "them"}   bosun ghosts`,
+    );
   if (changed > 0) out.say("next  bosun status · bosun feed '*' -f · bosun attach NAME");
 }
 
@@ -128,13 +135,16 @@ const restart: Command = {
   args: "NAME…",
   group: "plan",
   ops: ["session.restart"],
-  examples: ["bosun restart agents-spx"],
+  flags: { fresh: {}, because: { value: "WHY" } },
+  examples: ["bosun restart agents-spx", 'bosun restart --fresh sisters --because "its context is used up"'],
   async run(invocation) {
     if (invocation.args.length === 0) throw usage("restart needs the name of a session", restart);
     const connection = await invocation.connect();
     const done = await connection.call("session.restart", {
       sessions: invocation.args,
       ...(isSet(invocation, "yes") && { yes: true }),
+      ...(isSet(invocation, "fresh") && { fresh: true }),
+      ...(textOf(invocation, "because") !== undefined && { because: textOf(invocation, "because")! }),
     });
     if (invocation.out.wish.json) invocation.out.json(done);
     else {

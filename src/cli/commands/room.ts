@@ -90,7 +90,15 @@ export function filterOf(invocation: Pick<Invocation, "flags">): LineFilter | nu
 function lookOf({ out, flags }: Invocation, rooms: readonly string[]): FeedLook {
   const unknown = out.wish.fields?.find((field) => !(LINE_FIELDS as readonly string[]).includes(field));
   if (unknown !== undefined) throw usage(`there is no field ${unknown}`, feed, `known: ${LINE_FIELDS.join(", ")}`);
-  const form = out.wish.json ? "json" : flags.msg ? "msg" : out.wish.plain ? "plain" : "pane";
+  const form = out.wish.json
+    ? "json"
+    : flags.msg
+      ? "msg"
+      : flags.channel
+        ? "channel"
+        : out.wish.plain
+          ? "plain"
+          : "pane";
   return {
     form,
     roomColumn: rooms.length > 1 || rooms[0] === "*",
@@ -156,6 +164,7 @@ const feed: Command = {
     tag: { value: "TAG", many: true, about: "only lines with one of these tags" },
     level: { value: "LEVEL", about: "this level and louder" },
     msg: { about: "the text alone, as `jq -r .msg` prints it" },
+    channel: { about: "as ships write it: 2026-04-21 04:30 UTC | [ASTRA] | text" },
     review: { about: "ask for a past period and replay it, again and again" },
   },
   examples: [

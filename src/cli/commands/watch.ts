@@ -1,4 +1,4 @@
-import { ALERT_LEVELS } from "../../protocol/alert.ts";
+import type { AlertLevel } from "../../protocol/alert.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, isSet, textOf } from "../command.ts";
@@ -9,7 +9,7 @@ const alerts: Command = {
   aliases: ["alert ls"],
   group: "look",
   ops: ["alert.list"],
-  flags: { all: { short: "a" }, limit: { short: "n", value: "N" } },
+  flags: { all: { short: "a" }, limit: { short: "n", value: "N", about: "at most so many (200)" } },
   examples: ["bosun alerts", "bosun alerts --all --json"],
   async run({ out, connect, flags }) {
     const answer = await (await connect()).call("alert.list", {
@@ -51,10 +51,10 @@ const alertRaise: Command = {
   async run(invocation) {
     const [level, ...words] = invocation.args;
     const key = textOf(invocation, "key");
-    if (!ALERT_LEVELS.some((each) => each === level) || words.length === 0)
-      throw usage("alert raise needs a level and a text", alertRaise, `levels: ${ALERT_LEVELS.join(", ")}`);
+    if (!/^P[0-4]$/.test(level ?? "") || words.length === 0)
+      throw usage("alert raise needs a level and a text", alertRaise, "levels: P0, P1, P2, P3, P4");
     const answer = await (await invocation.connect()).call("alert.raise", {
-      level: level as (typeof ALERT_LEVELS)[number],
+      level: level as AlertLevel,
       text: words.join(" "),
       ...(key !== undefined && { key }),
     });
@@ -210,7 +210,7 @@ const jobHistory: Command = {
   args: "JOB",
   group: "look",
   ops: ["job.history"],
-  flags: { limit: { short: "n", value: "N" } },
+  flags: { limit: { short: "n", value: "N", about: "the newest N (20)" } },
   async run(invocation) {
     const [job] = invocation.args;
     if (job === undefined) throw usage("job history needs a job", jobHistory, "bosun jobs");

@@ -253,10 +253,24 @@ export class Watch {
       if (this.#stopped || !session || !pane?.dead || !wanted || town.busy.has(declared.id)) return;
       await respawnPane(town, plan, declared, session, slot, pane.id, attempt, because, COORDINATOR.name);
       await town.look();
+      await this.#restartGroup(plan, declared);
     } catch (error) {
       town.log.error({ err: error, session: declared.id, slot }, "starting a pane again failed");
       this.#lookSoon();
     }
+  }
+
+  /** Others that start again with it, as its plan says; what somebody uses, or is protected, is left. */
+  async #restartGroup(plan: Plan, declared: PlanSession): Promise<void> {
+    const others = groupOf(plan.sessions, declared).filter(
+      (each) => sessionRow(this.#town.ledger.views, each.id)?.wanted === "running",
+    );
+    if (others.length === 0) return;
+    const { held } = await this.#reconcile.restart({ sessions: others.map((each) => each.id) }, COORDINATOR);
+    this.#town.log.info(
+      { session: declared.id, others: others.map((each) => each.id), held: held.map((step) => step.session) },
+      "its group starts again with it",
+    );
   }
 
   /** True when a session we want is gone and its policy says to bring it back. */
@@ -279,10 +293,18 @@ export class Watch {
         name: declared.name,
         epoch: row.epoch,
         exit: "gone",
-        because: "its tmux session is gone and we did not end it",
+        because:
+          this.#town.world?.server === row.server
+            ? "its tmux session is gone and we did not end it"
+            : "its tmux server has gone",
       },
     });
     if (declared.room) this.#setStale(`${declared.id} *`, declared.room, declared.name, "its session is gone");
+    // With its server everything went: that is one incident, and no session's failure.
+    if (this.#town.world?.server !== row.server) {
+      this.#town.log.warn({ session: declared.id }, "a session is gone with its tmux server");
+      return declared.kind !== "view" && declared.restart.policy !== "never";
+    }
     const history = this.#historyOf(declared.id, "*", row.epoch);
     const decision = this.#decide(declared, "*", "gone", history, null, events);
     this.#town.log.warn({ session: declared.id, decision }, "a session is gone");
@@ -303,6 +325,12 @@ export class Watch {
       }));
     }
     const left = sessions.filter(({ name }) => failed.some((each) => each.session === name));
+    const { plan } = this.#town;
+    for (const session of sessions)
+      if (plan && !left.includes(session))
+        await this.#restartGroup(plan, session).catch((error: unknown) =>
+          this.#town.log.error({ err: error, session: session.id }, "its group does not start again"),
+        );
     if (left.length === 0 || this.#stopped) return;
     await ledger.write({
       actor: COORDINATOR.name,
@@ -417,4 +445,31 @@ export class Watch {
       });
     }
   }
+}
+
+/**
+ * Who starts again with a session (OTP's strategies, by what stands on what): `rest` those that stand on it, `all` those and what
+ * it stands on itself.
+ */
+export function groupOf(sessions: readonly PlanSession[], session: PlanSession): PlanSession[] {
+  if (session.groupStrategy === "one") return [];
+  const found = new Set<string>();
+  const up = (id: string): void => {
+    for (const each of sessions)
+      if (each.after.includes(id) && !found.has(each.id)) {
+        found.add(each.id);
+        up(each.id);
+      }
+  };
+  const down = (id: string): void => {
+    for (const below of sessions.find((each) => each.id === id)?.after ?? [])
+      if (!found.has(below)) {
+        found.add(below);
+        down(below);
+      }
+  };
+  up(session.id);
+  if (session.groupStrategy === "all") down(session.id);
+  found.delete(session.id);
+  return sessions.filter((each) => found.has(each.id));
 }

@@ -472,7 +472,7 @@ test("an unregistered agent's unread mail is dead, and is told of", async () => 
 });
 
 test("S4-89: a sender too fast and a mailbox too full are told when to come again", async () => {
-  floor.town.plan = { ...planOf([]), limits: { sendsPerMinute: 3, unread: 2, sessions: 10 } };
+  floor.town.plan = { ...planOf([]), limits: { sendsPerMinute: 3, unread: 2, sessions: 10, disk: 0.95 } };
   await send(CECE, "dev");
   await send(CECE, "dev");
   const full = await send(CECE, "dev").catch((error: { body: unknown }) => error.body);

@@ -70,6 +70,7 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
     planRooms,
     mistakes,
   );
+  if (names.preset === "ship") checkAboard(entry, sessions, mistakes);
   checkTogether({ sessions: placed, rooms, users, groups: entry.groups ?? {}, hosts: entry.hosts ?? {} }, mistakes);
   return {
     version: 1,
@@ -93,6 +94,7 @@ export function expand(entry: FloorPlan, options: ExpandOptions): Plan {
       sendsPerMinute: entry.limits?.sends_per_minute ?? null,
       unread: entry.limits?.unread ?? MAX_UNREAD,
       sessions: entry.limits?.sessions ?? MAX_OPENED,
+      disk: (entry.limits?.disk ?? 95) / 100,
     },
     services: Object.entries(entry.services ?? {}).map(([id, spec]) => ({ id, spec })),
     jobs: jobs.map(({ job }) => job),
@@ -306,6 +308,40 @@ function roomsForAlerts(alerts: FloorPlan["alerts"], declared: readonly PlacedRo
   return [...new Set(named)]
     .filter((id) => ID_PATTERN.test(id) && !declared.some(({ room }) => room.id === id))
     .map((id) => ({ id, about: "Alerts", keep: DEFAULT_KEEP, jsonl: null, sources: [], private: null }));
+}
+
+/**
+ * What a new session needs aboard a ship: a documented purpose, and a word on what restarts it (seed 002, creating new
+ * sessions). When it starts and how it ends have an answer by default: with `up`, by `down`.
+ */
+function checkAboard(entry: FloorPlan, sessions: readonly Placed[], mistakes: Mistakes): void {
+  for (const { session, path } of sessions) {
+    const written = path.reduce<unknown>(
+      (node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key],
+      entry,
+    );
+    const { restart, lifecycle } = (written ?? {}) as Pick<SessionEntry, "restart" | "lifecycle">;
+    if (session.about === "")
+      mistakes.add(
+        path,
+        {
+          what: `${session.id} has no purpose`,
+          why: "aboard a ship every session has a documented one",
+          fix: "about: what this session does",
+        },
+        "key",
+      );
+    if (restart === undefined && lifecycle === undefined && entry.defaults?.restart === undefined)
+      mistakes.add(
+        path,
+        {
+          what: `nothing says what restarts ${session.id}`,
+          why: "a session's lifecycle is when it starts, when it stops, and what restarts it",
+          fix: "restart: always, on-failure or never; or defaults: { restart: always }",
+        },
+        "key",
+      );
+  }
 }
 
 function keepOf(keep: RoomEntry["keep"], path: Path, mistakes: Mistakes): PlanRoom["keep"] {

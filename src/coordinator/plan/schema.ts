@@ -174,7 +174,7 @@ const Session = z.strictObject({
     .describe("stopped after resting so long: idle, nobody there, nothing to type; it starts with up"),
   health: HealthSpec.optional().describe("how to tell that it works"),
   after: oneOrMore.optional().describe("sessions that start before this one"),
-  needs: oneOrMore.optional().describe("the same as after"),
+  needs: oneOrMore.optional().describe("sessions that must run, and be well, before this one starts"),
   chapter: Chapter.optional(),
   protect: z.boolean().optional().describe("never stopped, renamed or typed into without --yes"),
   headless: z.boolean().optional().describe("nobody attaches; people use views"),
@@ -185,6 +185,13 @@ const Session = z.strictObject({
   created: free.optional().describe("by, date, note"),
   registry: text.optional().describe("where else it is registered"),
   feeds: words.optional().describe("what it feeds"),
+  instance: z
+    .strictObject({
+      of: text.describe("the session it is another one of"),
+      kind: z.enum(["secondary", "forked"]).describe("secondary: beside the first; forked: goes its own way"),
+    })
+    .optional()
+    .describe("a second one of a session that is meant to be one: it writes no rooms"),
   naming_exception: text.optional().describe("why its name does not follow the pattern"),
 });
 
@@ -339,6 +346,7 @@ export const FloorPlan = z.strictObject({
         .describe("messages one sender may send in a minute; default any"),
       unread: z.number().int().min(1).optional().describe("unread messages one mailbox may hold; default 100000"),
       sessions: z.number().int().min(0).optional().describe("sessions that may be open beside the plan; default 10"),
+      disk: z.number().min(1).max(100).optional().describe("percent of the disk above which up starts nothing: 95"),
     })
     .nullable()
     .optional()

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:os";
 import { BosunError } from "../../protocol/error.ts";
 import { formatName, identityOf } from "../../protocol/names.ts";
 import { nearest } from "../../protocol/nearest.ts";
@@ -106,6 +107,8 @@ export function expandSession(
         }),
     chat: entry.chat ?? null,
     after: [...new Set([entry.after ?? [], entry.needs ?? [], dependsOn(entry)].flat())],
+    needs: [...new Set([entry.needs ?? [], dependsOn(entry)].flat())],
+    ...keptOf(restart.spec, [...path, "restart"], mistakes),
     host: entry.host ?? null,
     worktree: entry.worktree ?? false,
     shell,
@@ -114,6 +117,7 @@ export function expandSession(
       .update(JSON.stringify([shell, windows.map((window) => window.shape)]))
       .digest("hex")
       .slice(0, 16),
+    instance: entry.instance ?? null,
     documented: documentedOf(entry),
     at: placeOf(path, context),
   };
@@ -149,6 +153,49 @@ function idleOf(text: string | undefined, path: Path, mistakes: Mistakes): numbe
       fix: "idle: 1h",
     });
   return ms;
+}
+
+/** Ten seconds is what docker compose gives; agents save their state in it. */
+const STOP_GRACE_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
+
+interface WrittenKeeping {
+  stop?: { signal?: string; timeout?: string; then?: string; scope?: "tree" | "process" };
+  start_timeout?: string;
+  group_strategy?: "one" | "all" | "rest";
+}
+
+/** `TERM` and `SIGTERM` are the same. */
+function signalOf(text: string | undefined, path: Path, mistakes: Mistakes): string | null {
+  if (text === undefined) return null;
+  const name = text.startsWith("SIG") ? text : `SIG${text}`;
+  if (!Object.hasOwn(constants.signals, name))
+    mistakes.add(path, {
+      what: `${show(text)} is no signal`,
+      why: "TERM, INT, HUP, QUIT, USR1, USR2, KILL …",
+      fix: "signal: TERM",
+    });
+  return name;
+}
+
+function keptOf(
+  spec: Record<string, unknown>,
+  path: Path,
+  mistakes: Mistakes,
+): Pick<PlanSession, "groupStrategy" | "stop" | "startTimeoutMs"> {
+  const { stop = {}, start_timeout, group_strategy } = spec as WrittenKeeping;
+  const ms = (text: string | undefined, otherwise: number): number =>
+    text === undefined ? otherwise : (parseDuration(text) ?? otherwise);
+  return {
+    groupStrategy: group_strategy ?? "one",
+    stop: {
+      signal: signalOf(stop.signal, [...path, "stop", "signal"], mistakes),
+      graceMs: ms(stop.timeout, STOP_GRACE_MS),
+      last: signalOf(stop.then, [...path, "stop", "then"], mistakes) ?? "SIGKILL",
+      scope: stop.scope ?? "tree",
+    },
+    startTimeoutMs: ms(start_timeout, START_TIMEOUT_MS),
+  };
 }
 
 function dependsOn(entry: Omit<SessionEntry, "each">): string[] {

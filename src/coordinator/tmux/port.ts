@@ -114,6 +114,14 @@ export type TmuxNotice =
   /** The connection went away (`because`), is being made again, or runs on batched captures. */
   | { kind: "connection"; state: "connected" | "reconnecting" | "fallback" | "server-gone"; because: string };
 
+/** How processes are asked to end. `process`: the pane's own first, its children only when it has gone or did not listen. */
+export interface StopOptions {
+  graceMs?: number;
+  signal?: NodeJS.Signals;
+  last?: NodeJS.Signals;
+  scope?: "tree" | "process";
+}
+
 export interface Tmux {
   /** Flags that select the server on a command line, for people and for `exec`: ["-L", "name"]. */
   readonly socketFlags: readonly string[];
@@ -134,7 +142,7 @@ export interface Tmux {
    * Ends sessions: the panes' process trees get TERM (shells HUP), after `graceMs` KILL, then the session goes. Windows linked
    * elsewhere are unlinked, never killed. Gives the ids that are gone.
    */
-  stop(sessions: SessionId[], options?: { graceMs?: number }): Promise<SessionId[]>;
+  stop(sessions: SessionId[], options?: StopOptions): Promise<SessionId[]>;
   /** Runs a new process in a dead pane's place (or a living one's, with `kill`), keeping pane, title and layout. */
   respawn(pane: PaneId, birth: PaneBirth, options?: { kill?: boolean }): Promise<void>;
   rename(session: SessionId, name: string): Promise<void>;

@@ -12,6 +12,7 @@ import type {
   Picture,
   SessionBirth,
   SessionId,
+  StopOptions,
   Tmux,
   TmuxNotice,
   TmuxSession,
@@ -159,7 +160,7 @@ class Driver implements Tmux {
     return results;
   }
 
-  async stop(sessions: SessionId[], options: { graceMs?: number } = {}): Promise<SessionId[]> {
+  async stop(sessions: SessionId[], options: StopOptions = {}): Promise<SessionId[]> {
     if (sessions.length === 0) return [];
     const world = await this.observe();
     const found = (world?.sessions ?? []).filter((session) => sessions.includes(session.id));
@@ -171,7 +172,7 @@ class Driver implements Tmux {
         pids: own.flatMap((window) => window.panes.filter((pane) => !pane.dead).map((pane) => pane.pid)),
       };
     });
-    await this.#endProcesses(doomed, options.graceMs ?? DEFAULT_GRACE_MS);
+    await this.#endProcesses(doomed, options);
     for (const { session, own } of doomed) {
       for (const window of session.windows) {
         const shared = window.linked > 1;
@@ -609,17 +610,21 @@ class Driver implements Tmux {
 
   async #endProcesses(
     doomed: { session: World["sessions"][number]; pids: number[] }[],
-    graceMs: number,
+    { graceMs = DEFAULT_GRACE_MS, signal: first, last = "SIGKILL", scope = "tree" }: StopOptions,
   ): Promise<void> {
     const trees = doomed.map(({ session, pids }) =>
       treeOf(pids, session.marks ? [`BOSUN_TOWN=${session.marks.town}`, `BOSUN_SESSION=${session.marks.id}`] : []),
     );
     const all = trees.flat().filter((each) => each.pid !== this.#client?.pid && each.pid !== this.#server?.pid);
-    for (const each of all) signal(each, SHELLS.has(each.comm) ? "SIGHUP" : "SIGTERM");
-    if (!(await allGone(all, graceMs))) {
-      for (const each of all) signal(each, "SIGKILL");
-      await allGone(all, 1_000);
-    }
+    const own = new Set(doomed.flatMap(({ pids }) => pids));
+    const asked = scope === "tree" ? all : all.filter((each) => own.has(each.pid));
+    // A shell that reads commands does not listen to TERM.
+    for (const each of asked) signal(each, first ?? (SHELLS.has(each.comm) ? "SIGHUP" : "SIGTERM"));
+    if ((await allGone(asked, graceMs)) && asked.length === all.length) return;
+    for (const each of all) signal(each, last);
+    if (await allGone(all, 1_000)) return;
+    for (const each of all) signal(each, "SIGKILL");
+    await allGone(all, 1_000);
   }
 
   /** Windows that hang only with us any more: their session is gone, and we must not be what keeps their processes alive. */

@@ -1,4 +1,4 @@
-import type { EndReason, HandoffParts } from "../../../protocol/chapter.ts";
+import type { ChapterSpec, EndReason, HandoffParts } from "../../../protocol/chapter.ts";
 import type { Event } from "../../../protocol/event.ts";
 import { agentAt, type PlanSession, paneAt } from "../../../protocol/plan.ts";
 import { endReasonOf, shareOf, turnOf } from "../../chapters/decide.ts";
@@ -17,13 +17,16 @@ import { COORDINATOR, type Dispatch } from "../../dispatch.ts";
 import type { Displays } from "../../displays.ts";
 import { harnessOf } from "../../harness/launch.ts";
 import type { HookMoment, Storyteller } from "../../hooks.ts";
+import type { Ledger } from "../../log/ledger.ts";
 import { declaredPanes } from "../../plan/diff.ts";
 import { restartRows, sessionRow } from "../../sessions/projection.ts";
 import type { Town } from "../../town.ts";
 import type { Reconcile } from "../../up.ts";
 import { Accounts, type Around, CARRIED, closingLine, turned } from "./accounts.ts";
-import { filesOf, replaceFile } from "./files.ts";
+import { filesOf, replaceFile, type SeriesFiles } from "./files.ts";
 import { keyOf, MAIN, NOTED_STEP, Pulses } from "./pulses.ts";
+
+type Views = Ledger["views"];
 
 /** Ceilings are compared this often. */
 const TICK_MS = 250;
@@ -95,22 +98,47 @@ export class Chapters implements Storyteller {
   }
 
   /**
-   * The opening of a run that is about to start: its events, and what its processes are told. What the run before left open
-   * is ended first, so that no chapter is lost without a mark. Null where there are no chapters.
+   * The opening of a run that is about to start: what its processes are told, and its events, decided where they are written.
+   * What the run before left open is ended first, so that no chapter is lost without a mark. Null where there are no chapters.
    */
-  begin(session: PlanSession, epoch: number): { events: Event[]; env: Record<string, string> } | null {
+  begin(
+    session: PlanSession,
+    epoch: number,
+  ): { decide: (views: Views) => Event[]; env: Record<string, string> } | null {
     const spec = session.chapter;
     if (!spec || session.kind === "view") return null;
     const { views } = this.#town.ledger;
     if (seriesRows(views).some((row) => row.series === spec.series && row.closedAtMs !== null)) return null;
     const files = filesOf(this.#town.cradle.stateFolder, spec.series, spec);
+    // One that was opened and never started is opened again.
+    const open = openChapter(views, session.id);
+    const unborn = open !== null && (sessionRow(views, session.id)?.epoch ?? 0) < open.epoch;
+    const number = unborn ? open.number : (chaptersOf(views, spec.series, 1)[0]?.number ?? 0) + 1;
+    return {
+      decide: (now) => this.#opening(now, session, spec, epoch, number, files),
+      env: {
+        BOSUN_SERIES: spec.series,
+        BOSUN_CHAPTER: String(number),
+        BOSUN_BRIEF: files.brief(number),
+        BOSUN_HANDSHAKE: files.handshake,
+        BOSUN_PHASE_FILE: files.phase,
+      },
+    };
+  }
+
+  #opening(
+    views: Views,
+    session: PlanSession,
+    spec: ChapterSpec,
+    epoch: number,
+    number: number,
+    files: SeriesFiles,
+  ): Event[] {
     const events: Event[] = [];
     let handoff = this.accounts.takenIn(views, spec.series, files, events);
     const open = openChapter(views, session.id);
-    // One that was opened and never started is opened again.
-    const unborn = open !== null && (sessionRow(views, session.id)?.epoch ?? 0) < open.epoch;
     let burned: { row: ChapterRow; reason: EndReason } | null = null;
-    if (open && !unborn) {
+    if (open && open.number !== number) {
       const ended = this.accounts.ending(views, open, this.accounts.reasonOf(open), handoff);
       events.push(...ended.events);
       handoff = ended.handoff ?? handoff;
@@ -119,7 +147,6 @@ export class Chapters implements Storyteller {
       const before = chaptersOf(views, spec.series, 2).find((row) => row.phase === "closed");
       if (before?.burned) burned = { row: before, reason: before.endReason! };
     }
-    const number = unborn ? open.number : (chaptersOf(views, spec.series, 1)[0]?.number ?? 0) + 1;
     events.push({
       type: "chapter.opened",
       data: {
@@ -142,7 +169,7 @@ export class Chapters implements Storyteller {
       series: spec.series,
       number,
       heading: spec.heading,
-      handoff: handoff && { digest: handoff.digest, text: handoff.text, parts: handoff.parts, number: handoff.number },
+      handoff,
       crew: this.accounts.crew(session.id),
       services: this.#around.services(),
       alerts: this.#around.alerts(),
@@ -154,16 +181,7 @@ export class Chapters implements Storyteller {
       },
     });
     replaceFile(files.brief(number), text);
-    return {
-      events,
-      env: {
-        BOSUN_SERIES: spec.series,
-        BOSUN_CHAPTER: String(number),
-        BOSUN_BRIEF: files.brief(number),
-        BOSUN_HANDSHAKE: files.handshake,
-        BOSUN_PHASE_FILE: files.phase,
-      },
-    };
+    return events;
   }
 
   #follow(event: Event): void {
@@ -221,7 +239,10 @@ export class Chapters implements Storyteller {
   async #openHere(session: PlanSession, epoch: number, because: string): Promise<void> {
     const opening = this.begin(session, epoch);
     if (!opening) return;
-    await this.append(opening.events);
+    await this.#town.ledger.write({
+      actor: COORDINATOR.name,
+      decide: (views) => ({ events: opening.decide(views), result: null }),
+    });
     this.#town.log.info({ session: session.id, because }, "a chapter opens");
     this.accounts.publish(session.chapter!.series);
     const agent = agentAt(session, MAIN);

@@ -20,6 +20,9 @@ import type { Town } from "../town.ts";
 /** Older tmux has no control-mode flow control; newer ones than we have seen may differ. */
 const TMUX_KNOWN = { from: 3.2, to: 3.7 };
 
+/** Of a series, the newest chapters that are looked at. */
+const REPORTED = 5;
+
 /** A file of a half-done write that is this old is of a process that has gone. */
 const LEFT_OVER_MS = 3_600_000;
 
@@ -445,7 +448,7 @@ export class Doctor {
           problem(`${each.series}: ${broken}`, "the series is broken there", `bosun series verify ${each.series}`),
         );
       const newest = each.chapters[0]?.number;
-      const numbers = verdict[what].filter((number) => number >= (newest ?? 0) - 1);
+      const numbers = verdict[what].filter((number) => number > (newest ?? 0) - REPORTED);
       for (const number of numbers)
         found.push(
           what === "burned"

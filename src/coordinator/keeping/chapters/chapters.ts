@@ -34,6 +34,12 @@ const TICK_MS = 250;
 /** A hook takes about this many characters; the file has the rest. */
 const TOLD_CHARS = 9_000;
 
+/** A program that asks for its opening does so when it starts. */
+const READS_ITSELF_WITHIN_MS = 2_000;
+
+/** An opening that nobody has read by then is old news. */
+const LETTER_S = 86_400;
+
 /** A message holds 64 KiB; a character may be four bytes, most are one. */
 const MAIL_CHARS = 30_000;
 
@@ -232,7 +238,7 @@ export class Chapters implements Storyteller {
     if (!open) return;
     this.accounts.publish(open.series);
     const agent = agentAt(session, MAIN);
-    if (agent !== null && !adopted && !opensItself(session)) this.#sendOpening(open, agent).catch(this.#trouble);
+    if (agent !== null && !adopted && !opensItself(session)) this.#sendOpeningSoon(open, agent);
   }
 
   /** The next chapter in a process that goes on. */
@@ -256,6 +262,16 @@ export class Chapters implements Storyteller {
     return `${text.slice(0, most)}\n… the rest stands in ${this.accounts.filesFor(row.series).brief(row.number)}`;
   }
 
+  /** An agent that reads its opening by itself needs no mail for it. */
+  #sendOpeningSoon(row: ChapterRow, agent: string): void {
+    const timer = setTimeout(() => {
+      const now = chapterRow(this.#town.ledger.views, row.series, row.number);
+      if (this.#closed || !now || now.phase === "closed" || now.ackAtMs !== null) return;
+      this.#sendOpening(now, agent).catch(this.#trouble);
+    }, READS_ITSELF_WITHIN_MS);
+    timer.unref();
+  }
+
   async #sendOpening(row: ChapterRow, agent: string): Promise<void> {
     const text = this.#shortened(row, MAIL_CHARS);
     const sent = await this.#dispatch.ask<{ id: string }>("message.send", {
@@ -264,6 +280,7 @@ export class Chapters implements Storyteller {
       body: text,
       priority: "important",
       queue: true,
+      ttlS: LETTER_S,
     });
     this.#letters.set(sent.id, { series: row.series, number: row.number });
   }

@@ -1,5 +1,4 @@
-import { readFileSync } from "node:fs";
-import { type Bench, Ground, ratio, series } from "./measure.ts";
+import { type Bench, cpuMs, Ground, ratio, rssMiB, series } from "./measure.ts";
 import { planOf } from "./up.ts";
 
 const SESSIONS = 40;
@@ -38,13 +37,3 @@ export const idle: Bench = {
     }
   },
 };
-
-/** User and system time so far; the kernel counts in ticks of 10 ms. */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-function rssMiB(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
-}

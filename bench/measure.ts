@@ -1,5 +1,5 @@
 import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { findPlaceAnywhere, type Place } from "../src/client/place.ts";
@@ -153,4 +153,19 @@ export function machine(): Result["machine"] {
     node: process.version,
     tmux: execFileSync("tmux", ["-V"], { encoding: "utf8" }).trim(),
   };
+}
+
+/**
+ * Time on a CPU so far, of all threads, from the scheduler's own count in ns: the ticks of `stat` charge a process that wakes with
+ * the timer for the whole tick.
+ */
+export function cpuMs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce(
+    (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, "utf8").split(" ")[0]) / 1e6,
+    0,
+  );
+}
+
+export function rssMiB(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 }

@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { agents } from "./agents.ts";
 import { coldStart } from "./cold-start.ts";
+import { deaths } from "./deaths.ts";
 import { deliveries } from "./deliveries.ts";
+import { hostile } from "./hostile.ts";
 import { hub } from "./hub.ts";
 import { hubScale } from "./hub-scale.ts";
 import { idle } from "./idle.ts";
@@ -31,6 +33,8 @@ const BENCHES: Bench[] = [
   sessions,
   deliveries,
   agents,
+  deaths,
+  hostile,
   coldStart,
   idle,
 ];

@@ -14,6 +14,7 @@ import { OwnFiles, type OwnSign } from "./screens/own-sign.ts";
 import { GENERIC, type Profile, profileFor } from "./screens/profile.ts";
 import { Recording } from "./screens/recording.ts";
 import type { Screen } from "./screens/screen.ts";
+import { Ticker } from "./ticker.ts";
 import type { PaneId, Picture, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
@@ -95,7 +96,7 @@ export class Displays {
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #followers = new Set<() => void>();
   readonly #every: NodeJS.Timeout;
-  readonly #files: NodeJS.Timeout;
+  readonly #files: Ticker;
   #pictures: Promise<Map<PaneId, Picture>> | null = null;
   #pictured: PaneId[] = [];
   #closed = false;
@@ -120,7 +121,7 @@ export class Displays {
           this.#judge(display);
     }, JUDGE_EVERY_MS);
     this.#every.unref();
-    this.#files = setInterval(() => {
+    this.#files = new Ticker(FILES_EVERY_MS, () => {
       for (const display of this.#displays.values()) {
         if (!display || display.exit !== null) continue;
         const filed = display.files.read(this.#town.now());
@@ -129,8 +130,7 @@ export class Displays {
         this.#answered(display, filed);
         this.#judge(display);
       }
-    }, FILES_EVERY_MS);
-    this.#files.unref();
+    });
     dispatch.handle(screenShow, (input, { actor }) => this.#show(input, actor));
     dispatch.handle(screenWatch, (input, { actor, stream }) => this.#watch(input, actor, stream));
     dispatch.handle(screenHistory, (input, { actor }) => this.#history(input, actor));
@@ -145,7 +145,7 @@ export class Displays {
   close(): void {
     this.#closed = true;
     clearInterval(this.#every);
-    clearInterval(this.#files);
+    this.#files.close();
     for (const [pane, display] of this.#displays) this.#drop(pane, display);
   }
 
@@ -256,6 +256,7 @@ export class Displays {
         return;
       }
       this.#displays.set(pane.id, display);
+      if (display.files.any) this.#files.set(true);
       this.#changed(display);
       this.#judge(display);
       this.#told();
@@ -340,6 +341,7 @@ export class Displays {
   #drop(pane: PaneId, display: Display | null): void {
     this.#displays.delete(pane);
     if (!display) return;
+    if (display.files.any) this.#files.set([...this.#displays.values()].some((each) => each?.files.any));
     if (display.judging) clearTimeout(display.judging);
     display.release();
     display.recording.flush();

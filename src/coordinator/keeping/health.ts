@@ -10,6 +10,7 @@ import type { Actor, Dispatch } from "../dispatch.ts";
 import type { Displays } from "../displays.ts";
 import { declaredPanes } from "../plan/diff.ts";
 import { parseDuration } from "../plan/durations.ts";
+import { Ticker } from "../ticker.ts";
 import type { TmuxSession } from "../tmux/port.ts";
 import { signal, statOf } from "../tmux/process-tree.ts";
 import type { Town } from "../town.ts";
@@ -54,7 +55,7 @@ export class Health {
   readonly #vitals = new Map<string, HealthState & { score: number }>();
   readonly #states = new Map<string, HealthState & { dueMs: number; asking: boolean; epoch: number }>();
   readonly #rules = new WeakMap<HealthSpec, readonly Rule[]>();
-  readonly #every: NodeJS.Timeout;
+  readonly #every: Ticker;
   #closed = false;
 
   constructor(dispatch: Dispatch, town: Town, displays: Displays, alerts: Alerts) {
@@ -62,8 +63,8 @@ export class Health {
     this.#alerts = alerts;
     dispatch.handle(vitalReport, (input, { actor }) => this.#vital(input, actor));
     this.#displays = displays;
-    this.#every = setInterval(() => this.#tick(), TICK_MS);
-    this.#every.unref();
+    this.#every = new Ticker(TICK_MS, () => this.#tick());
+    town.on("plan", (plan) => this.#every.set(plan.sessions.some((session) => session.health !== null)));
     town.healthOf = (session) => [
       ...HEALTH_CHECKS.flatMap((check) => {
         const state = this.#states.get(`${session} ${check}`);
@@ -112,7 +113,7 @@ export class Health {
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#every);
+    this.#every.close();
   }
 
   #tick(): void {

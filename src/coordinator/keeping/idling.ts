@@ -3,6 +3,7 @@ import { COORDINATOR } from "../dispatch.ts";
 import type { Displays } from "../displays.ts";
 import type { Opening } from "../opening.ts";
 import { waitingInputs } from "../sessions/projection.ts";
+import { Ticker } from "../ticker.ts";
 import type { Town } from "../town.ts";
 import type { Reconcile } from "../up.ts";
 
@@ -18,7 +19,7 @@ export class Idling {
   readonly #displays: Displays;
   readonly #reconcile: Reconcile;
   readonly #opening: Opening;
-  readonly #every: NodeJS.Timeout;
+  readonly #every: Ticker;
   readonly #ending = new Set<string>();
 
   constructor(town: Town, displays: Displays, reconcile: Reconcile, opening: Opening) {
@@ -26,12 +27,12 @@ export class Idling {
     this.#displays = displays;
     this.#reconcile = reconcile;
     this.#opening = opening;
-    this.#every = setInterval(() => this.#look(), LOOK_EVERY_MS);
-    this.#every.unref();
+    this.#every = new Ticker(LOOK_EVERY_MS, () => this.#look());
+    town.on("plan", (plan) => this.#every.set(plan.sessions.some((session) => session.idleMs !== null)));
   }
 
   close(): void {
-    clearInterval(this.#every);
+    this.#every.close();
   }
 
   #look(): void {

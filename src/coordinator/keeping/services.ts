@@ -5,6 +5,7 @@ import { type ServiceSpec, type ServiceState, serviceAct, serviceList } from "..
 import { sanitise } from "../../protocol/text.ts";
 import type { Actor, Dispatch } from "../dispatch.ts";
 import { parseDuration } from "../plan/durations.ts";
+import { Ticker } from "../ticker.ts";
 import type { Town } from "../town.ts";
 import type { Alerts } from "./alerts.ts";
 import { answers } from "./endpoint.ts";
@@ -37,7 +38,7 @@ export class Services {
   readonly #town: Town;
   readonly #alerts: Alerts;
   readonly #known = new Map<string, Known>();
-  readonly #every: NodeJS.Timeout;
+  readonly #every: Ticker;
   #closed = false;
 
   constructor(dispatch: Dispatch, town: Town, alerts: Alerts) {
@@ -53,13 +54,13 @@ export class Services {
     });
     dispatch.handle(serviceAct, ({ service, action }, { actor }) => this.#act(service, action, actor));
     town.servicesOf = () => this.states();
-    this.#every = setInterval(() => this.#tick(), TICK_MS);
-    this.#every.unref();
+    this.#every = new Ticker(TICK_MS, () => this.#tick());
+    town.on("plan", (plan) => this.#every.set(plan.services.length > 0));
   }
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#every);
+    this.#every.close();
   }
 
   #declared(): readonly { id: string; spec: ServiceSpec }[] {

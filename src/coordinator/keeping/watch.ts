@@ -12,10 +12,10 @@ import { adoption, type Reconcile, respawnPane } from "../up.ts";
 import { afterEnd, decideRestart, type Ends, type RestartDecision, rulesOf } from "./restart.ts";
 
 /** Several notices of one change come within a few ms; one look answers them all. */
-const LOOK_AFTER_MS = 30;
+const LOOK_AFTER_MS = 10;
 
 /** tmux tells most things; layouts, attached people and lost events are found by looking. One look costs about 1 ms. */
-const LOOK_EVERY_MS = 2_000;
+const LOOK_EVERY_MS = 5_000;
 
 /** A session that cannot be brought back is tried again after a second, then after twice as long each time, then left. */
 const RETRY_MS = 1_000;

@@ -83,6 +83,11 @@ export class OwnFiles {
     this.#pid = pid;
   }
 
+  /** Whether programs of this profile keep files that say what they do. */
+  get any(): boolean {
+    return this.#profile.state_file !== undefined || this.#profile.transcript !== undefined;
+  }
+
   /** Another process has taken the pane's place. */
   set pid(pid: number) {
     if (pid === this.#pid) return;

@@ -20,6 +20,7 @@ import type { HookMoment, Storyteller } from "../../hooks.ts";
 import type { Ledger } from "../../log/ledger.ts";
 import { declaredPanes } from "../../plan/diff.ts";
 import { restartRows, sessionRow } from "../../sessions/projection.ts";
+import { Ticker } from "../../ticker.ts";
 import type { Town } from "../../town.ts";
 import type { Reconcile } from "../../up.ts";
 import { Accounts, type Around, CARRIED, closingLine, turned } from "./accounts.ts";
@@ -64,7 +65,7 @@ export class Chapters implements Storyteller {
   readonly #asked = new Set<string>();
   /** Since when a chapter has been at its ceiling. */
   readonly #over = new Map<string, number>();
-  readonly #every: NodeJS.Timeout;
+  readonly #every: Ticker;
   readonly #leave: (() => void)[];
   #closed = false;
 
@@ -88,13 +89,13 @@ export class Chapters implements Storyteller {
         }),
       ),
     ];
-    this.#every = setInterval(() => this.#tick(), TICK_MS);
-    this.#every.unref();
+    this.#every = new Ticker(TICK_MS, () => this.#tick());
+    town.on("plan", (plan) => this.#every.set(plan.sessions.some((session) => session.chapter !== null)));
   }
 
   close(): void {
     this.#closed = true;
-    clearInterval(this.#every);
+    this.#every.close();
     for (const leave of this.#leave) leave();
   }
 

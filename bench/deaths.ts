@@ -72,7 +72,8 @@ async function ownDeaths(ground: Ground) {
     const { type, session, at } = event as { type: string; session?: string; at: string };
     if (type === "pane.exited") exits.set(session!, [...(exits.get(session!) ?? []), Date.parse(at)]);
   });
-  await pause(2_000);
+  // What a start compiles and clears away is no cost of watching.
+  await pause(15_000);
   const before = cpuMs(coordinator.pid) + cpuMs(tmux.pid);
   await pause(IDLE_MS);
   const cpu = [((cpuMs(coordinator.pid) + cpuMs(tmux.pid) - before) / IDLE_MS) * 100];

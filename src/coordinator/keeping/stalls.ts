@@ -4,7 +4,7 @@ import type { Town } from "../town.ts";
 const STALL_MS = 500;
 
 /** A stall is measured as that much shorter at most. */
-const TICK_MS = 250;
+const TICK_MS = 500;
 
 /** Moments in which the coordinator did nothing for anybody: counted, with the longest, and written into its own log. */
 export class Stalls {

@@ -4,7 +4,7 @@ import { sessionReset, sessionWhy } from "../../protocol/session.ts";
 import { type Actor, COORDINATOR, type Dispatch } from "../dispatch.ts";
 import { ghostRows } from "../ghosts/projection.ts";
 import { declaredPanes } from "../plan/diff.ts";
-import { layoutOf, restartRows, sessionRow } from "../sessions/projection.ts";
+import { layoutOf, restartRows, type SessionRow, sessionRow } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
 import type { Town } from "../town.ts";
@@ -16,6 +16,9 @@ const LOOK_AFTER_MS = 10;
 
 /** tmux tells most things; layouts, attached people and lost events are found by looking. One look costs about 1 ms. */
 const LOOK_EVERY_MS = 5_000;
+
+/** A session at which something is being done is done with in a moment. */
+const BUSY_AGAIN_MS = 30;
 
 /** A session that cannot be brought back is tried again after a second, then after twice as long each time, then left. */
 const RETRY_MS = 1_000;
@@ -45,6 +48,8 @@ export class Watch {
   #every: NodeJS.Timeout | null = null;
   readonly #retries = new Set<NodeJS.Timeout>();
   #stopped = false;
+  /** Whether the world was compared with the plan since this process started. */
+  #compared = false;
 
   constructor(town: Town, reconcile: Reconcile) {
     this.#town = town;
@@ -93,6 +98,7 @@ export class Watch {
     });
     this.#every = setInterval(() => this.#lookSoon(), LOOK_EVERY_MS);
     this.#every.unref();
+    this.#lookSoon();
   }
 
   stop(): void {
@@ -128,6 +134,7 @@ export class Watch {
       else if (this.#vanished(declared, events)) vanished.push(declared);
     }
     this.#noteStrangers(world, plan, events);
+    this.#compared = true;
     if (events.length > 0)
       await this.#town.ledger.write({ actor: COORDINATOR.name, decide: () => ({ events, result: null }) });
     if (vanished.length > 0) void this.#bringBack(vanished);
@@ -239,24 +246,38 @@ export class Watch {
     if (history.timer) clearTimeout(history.timer);
     history.timer = setTimeout(() => {
       history.timer = null;
-      void this.#respawn(plan, declared, slot, attempt, because);
+      void this.#respawn(plan, declared, slot, attempt, because).then((againMs) => {
+        if (againMs !== null && !this.#stopped && history.timer === null)
+          this.#startLater(plan, declared, slot, history, { afterMs: againMs, attempt, because });
+      });
     }, afterMs);
   }
 
-  async #respawn(plan: Plan, declared: PlanSession, slot: string, attempt: number, because: string): Promise<void> {
+  /** Null: it is done, or not wanted any more; else when to try again. */
+  async #respawn(
+    plan: Plan,
+    declared: PlanSession,
+    slot: string,
+    attempt: number,
+    because: string,
+  ): Promise<number | null> {
     const town = this.#town;
     try {
       const world = await town.look();
       const session = world?.sessions.find((each) => each.marks?.town === plan.town && each.marks.id === declared.id);
       const pane = session && declaredPanes(session).find((each) => each.slot === slot);
       const wanted = sessionRow(town.ledger.views, declared.id)?.wanted === "running";
-      if (this.#stopped || !session || !pane?.dead || !wanted || town.busy.has(declared.id)) return;
+      if (this.#stopped || !session || !pane?.dead || !wanted) return null;
+      // Another pane of it is just being started.
+      if (town.busy.has(declared.id)) return BUSY_AGAIN_MS;
       await respawnPane(town, plan, declared, session, slot, pane.id, attempt, because, COORDINATOR.name);
       await town.look();
       await this.#restartGroup(plan, declared);
+      return null;
     } catch (error) {
       town.log.error({ err: error, session: declared.id, slot }, "starting a pane again failed");
       this.#lookSoon();
+      return RETRY_MS;
     }
   }
 
@@ -276,6 +297,8 @@ export class Watch {
   /** True when a session we want is gone and its policy says to bring it back. */
   #vanished(declared: PlanSession, events: Event[]): boolean {
     const row = sessionRow(this.#town.ledger.views, declared.id);
+    if (row?.wanted === "running" && row.state !== "started" && !this.#compared)
+      return this.#interrupted(declared, row);
     if (row?.wanted !== "running" || row.state !== "started") {
       if (declared.room && row)
         this.#setStale(
@@ -311,11 +334,23 @@ export class Watch {
     return decision.do === "restart" || decision.do === "again";
   }
 
+  /** True when we were ended ourselves between the end of a session and its next start: the wish for it is in the log. */
+  #interrupted(declared: PlanSession, row: SessionRow): boolean {
+    if (declared.kind === "view" || declared.start !== "boot") return false;
+    const decided = restartRows(this.#town.ledger.views, declared.id).find((each) => each.pane === "*");
+    const isLast = decided !== undefined && decided.atMs >= row.sinceMs;
+    if (isLast) return decided.do === "restart" || decided.do === "again";
+    return row.state !== "exited" || declared.restart.policy !== "never";
+  }
+
   /** All that went together come back together; what does not start then is tried again, later and later, for as long as it is wanted. */
   async #bringBack(sessions: readonly PlanSession[], attempt = 1): Promise<void> {
     const { ledger } = this.#town;
     let failed: { session: string; error: string }[];
     try {
+      // What is left of the one before would run beside the next.
+      const left = await this.#town.tmux.reap(sessions.map((session) => session.id));
+      if (left > 0) this.#town.log.warn({ processes: left }, "what was left of sessions that are gone is ended");
       ({ failed } = await this.#reconcile.up({ sessions: sessions.map((session) => session.id) }, COORDINATOR, null));
     } catch (error) {
       this.#town.log.error({ err: error }, "bringing sessions back failed");

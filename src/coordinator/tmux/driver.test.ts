@@ -119,6 +119,41 @@ describe("sessions", () => {
     for (const pid of children) expect(statOf(pid)?.state ?? "gone").toMatch(/gone|Z/);
   });
 
+  test("a tmux server that somebody started in a session is theirs, with what runs in it; what else is left of a session can be ended", async () => {
+    const inner = `${socket}-inner`;
+    const left = 36_000_000 + process.pid;
+    await tmux.start([
+      birth("mine", {
+        argv: [
+          "sh",
+          "-c",
+          `tmux -L ${inner} -f /dev/null new-session -d -s own 'exec sleep 3611'; setsid sleep ${left} & exec sleep 3613`,
+        ],
+        env: { BOSUN_TOWN: "t", BOSUN_SESSION: "mine", PATH: process.env.PATH! },
+      }),
+    ]);
+    const mine = sessionOf(await tmux.observe(), "mine")!;
+    const own = (): string =>
+      execFileSync("tmux", ["-L", inner, "list-sessions", "-F", "#{session_name}"], { encoding: "utf8" });
+    await until(() => {
+      try {
+        return own() === "own\n" && processes(new RegExp(`^ *\\d+ +\\d+ sleep ${left}$`), null).length === 1;
+      } catch {
+        return false;
+      }
+    }, "a server in it, and a process that left it");
+    try {
+      plain("kill-session", "-t", "=mine");
+      expect(processes(new RegExp(`^ *\\d+ +\\d+ sleep ${left}$`), null)).toHaveLength(1);
+      expect(await tmux.reap(["mine"], { graceMs: 300 })).toBeGreaterThanOrEqual(1);
+      expect(processes(new RegExp(`^ *\\d+ +\\d+ sleep ${left}$`), null)).toEqual([]);
+      expect(own()).toBe("own\n");
+      expect(mine.name).toBe("mine");
+    } finally {
+      execFileSync("tmux", ["-L", inner, "kill-server"]);
+    }
+  });
+
   test("lesson 35 38 66: keep a dead pane with how it ended, and start it again in its place", async () => {
     await tmux.start([birth("one", { panes: [{ argv: ["sh", "-c", "exit 7"] }, {}] })]);
     const dead = await until(

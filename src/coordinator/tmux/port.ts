@@ -143,6 +143,11 @@ export interface Tmux {
    * elsewhere are unlinked, never killed. Gives the ids that are gone.
    */
   stop(sessions: SessionId[], options?: StopOptions): Promise<SessionId[]>;
+  /**
+   * Ends what is left of sessions of this town that have gone: processes that carry their marks and would otherwise run beside
+   * those of the next start. Gives how many there were.
+   */
+  reap(ids: readonly string[], options?: StopOptions): Promise<number>;
   /** Runs a new process in a dead pane's place (or a living one's, with `kill`), keeping pane, title and layout. */
   respawn(pane: PaneId, birth: PaneBirth, options?: { kill?: boolean }): Promise<void>;
   rename(session: SessionId, name: string): Promise<void>;

@@ -49,8 +49,17 @@ export function treeOf(roots: readonly number[], markers: readonly string[]): (P
   const all = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (statOf(Number(name)) ?? []) : []));
   const children = Map.groupBy(all, (stat) => stat.parent);
   const found = new Map<number, Stat>();
+  // A tmux server that somebody started in one of the sessions holds sessions of its own: they are none of ours.
+  const spared = new Set<number>();
+  const spare = (stat: Stat): void => {
+    if (spared.has(stat.pid)) return;
+    spared.add(stat.pid);
+    for (const child of children.get(stat.pid) ?? []) spare(child);
+  };
+  if (markers.length > 0)
+    for (const stat of all) if (stat.comm.startsWith("tmux: server") && carries(stat.pid, markers)) spare(stat);
   const add = (stat: Stat): void => {
-    if (found.has(stat.pid) || stat.pid === process.pid) return;
+    if (found.has(stat.pid) || spared.has(stat.pid) || stat.pid === process.pid) return;
     found.set(stat.pid, stat);
     for (const child of children.get(stat.pid) ?? []) add(child);
   };

@@ -58,7 +58,7 @@ const RECONNECT_MS = [50, 100, 200, 400, 800];
 const PULSE_MS = 50;
 
 /** Of so many processes, and more, each is looked at less often: the whole of it stays under half a percent of a core. */
-const PULSE_EACH_MS = 0.8;
+const PULSE_EACH_MS = 1;
 const PULSE_SLOWEST_MS = 250;
 
 /** Between two looks at whether stopped processes have gone. */
@@ -188,6 +188,12 @@ class Driver implements Tmux {
       await this.#tolerant([["kill-session", "-t", target("session", session.id)]]);
     }
     return sessions;
+  }
+
+  async reap(ids: readonly string[], options: StopOptions = {}): Promise<number> {
+    const left = ids.flatMap((id) => treeOf([], [`BOSUN_TOWN=${this.#town}`, `BOSUN_SESSION=${id}`]));
+    if (left.length > 0) await this.#end(left, left, options);
+    return left.length;
   }
 
   async respawn(pane: PaneId, birth: PaneBirth, options: { kill?: boolean } = {}): Promise<void> {
@@ -517,6 +523,7 @@ class Driver implements Tmux {
       throw error;
     }
     await this.#endStaleClients(client.pid);
+    await this.#dropStale();
     this.#released = false;
     this.#heard.clear();
     this.#startPulse();
@@ -535,6 +542,28 @@ class Driver implements Tmux {
       if (pid === own || !Number.isInteger(pid) || pid <= 1) continue;
       const stat = statOf(pid);
       if (stat && /^tmux/.test(stat.comm)) signal(stat, "SIGKILL");
+    }
+  }
+
+  /**
+   * Windows that a coordinator which was killed had linked into our control session. Where nothing else holds one any more, its
+   * session has gone, and only we keep its processes alive.
+   */
+  async #dropStale(): Promise<void> {
+    const [lines] = await this.#send([
+      ["list-windows", "-t", `=${this.#control}:`, "-F", "#{window_id}\t#{window_name}"],
+    ]);
+    for (const line of lines ?? []) {
+      const [id = "", name] = line.split("\t");
+      if (name === "bosun" || !/^@\d+$/.test(id)) continue;
+      const here = `=${this.#control}:${id}`;
+      try {
+        await this.#send([["unlink-window", "-t", here]]);
+      } catch (error) {
+        if (!(error instanceof TmuxRefusal)) throw error;
+        // It hangs nowhere else.
+        await this.#tolerant([["kill-window", "-t", here]]);
+      }
     }
   }
 
@@ -615,14 +644,23 @@ class Driver implements Tmux {
 
   async #endProcesses(
     doomed: { session: World["sessions"][number]; pids: number[] }[],
-    { graceMs = DEFAULT_GRACE_MS, signal: first, last = "SIGKILL", scope = "tree" }: StopOptions,
+    options: StopOptions,
   ): Promise<void> {
     const trees = doomed.map(({ session, pids }) =>
       treeOf(pids, session.marks ? [`BOSUN_TOWN=${session.marks.town}`, `BOSUN_SESSION=${session.marks.id}`] : []),
     );
     const all = trees.flat().filter((each) => each.pid !== this.#client?.pid && each.pid !== this.#server?.pid);
     const own = new Set(doomed.flatMap(({ pids }) => pids));
-    const asked = scope === "tree" ? all : all.filter((each) => own.has(each.pid));
+    const asked = options.scope === "process" ? all.filter((each) => own.has(each.pid)) : all;
+    await this.#end(all, asked, options);
+  }
+
+  /** Those that are asked to end get time for it; then all of them are told to, and then ended. */
+  async #end(
+    all: (ProcessRef & { comm: string })[],
+    asked: (ProcessRef & { comm: string })[],
+    { graceMs = DEFAULT_GRACE_MS, signal: first, last = "SIGKILL" }: StopOptions,
+  ): Promise<void> {
     // A shell that reads commands does not listen to TERM.
     for (const each of asked) signal(each, first ?? (SHELLS.has(each.comm) ? "SIGHUP" : "SIGTERM"));
     if ((await allGone(asked, graceMs)) && asked.length === all.length) return;

@@ -272,7 +272,7 @@ test("S2-76: a series ends when an authorised person says so, and not before", a
   await until(async () => (await chapter("sisters")).number === last + 1, "the sequel");
 });
 
-test("S2-64: items without state or owner are told at the closing; a lint names line and remedy", async () => {
+test("S2-64, O2-04: items without state or owner are told at the closing; a lint names line and remedy", async () => {
   ship("minutes: 60", "exec sleep 900\n");
   await town.ok("up");
   const ran = await town.run(["book", "close", "sisters", "--pending", "nobody's thing"]);
@@ -350,4 +350,17 @@ sessions:
   expect(mail).toMatchObject({ from: "coordinator", subject: "Opening of sisters #2" });
   expect(mail.body).toContain("Pick up:\n- go on");
   await until(async () => (await chapter("sisters")).acknowledged !== null, "the acknowledgement");
+});
+
+test("O2-05: what a session writes, and the tokens it reports, have ceilings too; the nearest one counts", async () => {
+  ship(
+    "bytes: 20KB, tokens: 1000, grace: 1h",
+    "read go; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo 'a line of twenty-odd bytes'; done; exec sleep 900\n",
+  );
+  await town.ok("up");
+  await town.ok("book", "report", "--session", "sisters", "--tokens", "500");
+  expect(await chapter("sisters")).toMatchObject({ nearest: "tokens", share: 0.5 });
+  town.tmux("send-keys", "-t", "=sisters:", "Enter");
+  await until(async () => (await phase("sisters")) === "closing", "closing", 15_000);
+  expect(await chapter("sisters")).toMatchObject({ nearest: "bytes" });
 });

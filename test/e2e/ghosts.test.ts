@@ -106,7 +106,7 @@ test("S2-45: four kinds of ghosts get their four classes", async () => {
   expect(town.tmux("has-session", "-t", "=theirs")).toBe("");
 });
 
-test("S2-44: the five questions are answered from the kernel, tmux and the log", async () => {
+test("S2-44, O2-01: the five questions are answered from the kernel, tmux and the log", async () => {
   const pid = stranger(
     "lost",
     `exec sh -c 'sleep 901 & python3 -m http.server 0 --bind 127.0.0.1 2>/dev/null & echo working on it; wait'`,
@@ -231,4 +231,30 @@ test("S2-47: what tmux lists is listed, as declared, as a ghost or as another to
   for (const name of town.tmux("list-sessions", "-F", "#{session_name}").trim().split("\n"))
     expect(ours).toContain(name);
   expect(await classOf("one")).toBe("G3");
+});
+
+test("O2-10: when tmux cannot be asked nothing is ended; nor is another town's, or what somebody has come to meanwhile", async () => {
+  const pid = Number(stranger("busy", "exec sleep 900"));
+  const foreign = Number(stranger("other-town", "exec sleep 901"));
+  for (const [name, value] of [
+    ["@town", "elsewhere"],
+    ["@id", "x"],
+    ["@epoch", "1"],
+    ["@shape", "x"],
+  ])
+    town.tmux("set-option", "-t", "=other-town:", name!, value!);
+  await until(async () => (await ghosts()).some((each) => each.name === "busy"), "it to be seen");
+  await new Promise((next) => setTimeout(next, 5_500));
+  const server = Number(town.tmux("display-message", "-p", "#{pid}"));
+  process.kill(server, "SIGSTOP");
+  const asking = town.run(["retire", "busy", "--because", "in the way"]);
+  await new Promise((next) => setTimeout(next, 1_000));
+  // While it waits for an answer that does not come, nothing is done.
+  process.kill(pid, 0);
+  process.kill(town.coordinatorPid()!, "SIGKILL");
+  process.kill(server, "SIGCONT");
+  expect((await asking).code).not.toBe(0);
+  process.kill(pid, 0);
+  expect((await town.run(["retire", "other-town", "--because", "x"])).code).toBe(3);
+  process.kill(foreign, 0);
 });

@@ -118,3 +118,34 @@ sessions:
   await town.ok("reset-failed", "one");
   await until(async () => (await shown("one")).state === "running", "it to run again");
 });
+
+test("S1-65: a deacon that dies is brought back, and its watchdog says so; a watchdog that dies leaves the deacon alone", async () => {
+  town.plan(`version: 1
+names: gastown
+defaults: { restart: { policy: always, delay: 50ms } }
+sessions:
+  deacon: { role: deacon, run: exec sleep 900 }
+  boot: { role: boot, run: bosun watch deacon, after: [deacon] }
+`);
+  await town.ok("up");
+  const boot = `hq-${town.town}-boot`;
+  await until(() => town.capture(`=${boot}:`).includes("is running"), "the watchdog to watch");
+  const deacon = (await shown("deacon")).pid!;
+  process.kill(deacon, "SIGKILL");
+  await until(async () => {
+    const now = await shown("deacon");
+    return now.state === "running" && now.pid !== deacon;
+  }, "the deacon");
+  await until(
+    () => /pane\.exited {2}signal 9[\s\S]*pane\.respawned/.test(town.capture(`=${boot}:`)),
+    "the watchdog to say so",
+  );
+  const again = (await shown("deacon")).pid;
+  const watchdog = (await shown("boot")).pid!;
+  process.kill(watchdog, "SIGKILL");
+  await until(async () => {
+    const now = await shown("boot");
+    return now.state === "running" && now.pid !== watchdog;
+  }, "the watchdog");
+  expect((await shown("deacon")).pid).toBe(again);
+});

@@ -139,7 +139,7 @@ test("S2-22: at the ceiling the handshake is brought up to date before the end, 
     15_000,
   );
   const { chapter } = await town.json("book", "show", "sisters");
-  expect(chapter).toMatchObject({ phase: "work", share: 0.85, counted: { turns: 85 } });
+  expect(chapter).toMatchObject({ closed: null, share: 0.85, counted: { turns: 85 } });
   expect(await alerts()).toContainEqual(expect.objectContaining({ level: "P4", key: "ceiling sisters#1" }));
 });
 
@@ -244,7 +244,7 @@ alerts: { P2: [room: bridge] }
   await until(async () => (await town.ok("feed", "bridge")).includes("ollama"), "an alert in the room");
 });
 
-test("S2-87: alerts are stored, told to their sinks, acknowledged and listed; of one thing one is open", async () => {
+test("S2-87, O2-06: alerts are stored, told to their sinks, acknowledged and listed; of one thing one is open", async () => {
   const told: string[] = [];
   server = createServer((request, response) => {
     request.on("data", (chunk: Buffer) => told.push(chunk.toString()));

@@ -7,6 +7,7 @@ import { durationOf, numberOf, stdinText, usage, wordsOf } from "../arguments.ts
 import { type Command, type Invocation, isSet, listOf, textOf } from "../command.ts";
 import { follow } from "../follow.ts";
 import { sinceText } from "../time.ts";
+import { sessionNamed, watchSession } from "../watch-session.ts";
 
 const PRIORITIES = ["critical", "important", "normal", "low"] as const;
 const OUTCOMES = ["seen", "accepted", "declined", "done"] as const;
@@ -401,10 +402,15 @@ const watch: Command = {
     after: { value: "SEQ", about: "resume behind this place; without it only what is new" },
     bodies: { short: "b", about: "with texts; handing them to their owner marks them read" },
   },
-  examples: ["bosun watch --as dev-001", "bosun watch --all --json"],
+  examples: ["bosun watch --as dev-001", "bosun watch --all --json", "bosun watch deacon   # a session: its life"],
   async run(invocation) {
     const { out } = invocation;
     const [who] = invocation.args;
+    const session = who === undefined ? null : await sessionNamed(await invocation.connect(), who);
+    if (session !== null) {
+      await watchSession(invocation, session);
+      return 0;
+    }
     let after = numberOf(invocation, "after", watch);
     const own = textOf(invocation, "as") ?? process.env.BOSUN_AGENT ?? null;
     await follow(invocation, async (connection) => {

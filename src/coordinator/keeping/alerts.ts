@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
-import { appendFileSync } from "node:fs";
-import { join } from "node:path";
+import { appendFileSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import {
   type Alert,
   type AlertLevel,
@@ -140,8 +140,10 @@ export class Alerts {
         level: row.level <= "P1" ? "alert" : "warn",
         tags: [row.level],
       });
-    } else if ("file" in sink) appendFileSync(sink.file, `${text}\n`);
-    else if ("command" in sink)
+    } else if ("file" in sink) {
+      mkdirSync(dirname(sink.file), { recursive: true });
+      appendFileSync(sink.file, `${text}\n`);
+    } else if ("command" in sink)
       await run("/bin/sh", ["-c", sink.command], {
         BOSUN_ALERT_LEVEL: row.level,
         BOSUN_ALERT_KEY: row.key,

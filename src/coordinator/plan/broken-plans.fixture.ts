@@ -44,7 +44,7 @@ export const BROKEN_PLANS: [string, string, string, RegExp, RegExp][] = [
   ],
   ["run and windows", session("run: top, windows: [ { name: w } ]"), "3:38", /run and windows/, /keep one of/],
   [
-    "persistent, and nothing restarts it",
+    "S2-42: persistent, and nothing restarts it",
     session("run: top, lifecycle: persistent"),
     "3:49",
     /nothing restarts it/,

@@ -1,4 +1,5 @@
-import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { appendFileSync, closeSync, existsSync, fstatSync, mkdirSync, openSync, readFileSync, readSync } from "node:fs";
+import { dirname } from "node:path";
 import type { PlanJob } from "../../../protocol/plan.ts";
 import { sanitise } from "../../../protocol/text.ts";
 import type { Bench, Work } from "./work.ts";
@@ -21,12 +22,14 @@ export function channel(job: PlanJob, bench: Bench, say: (line: string) => void)
   let count = 0;
   const receipt = (place: number, next: number, from: string, text: string): void => {
     const id = `r-${place}`;
-    if (receipts !== null)
+    if (receipts !== null) {
+      mkdirSync(dirname(receipts), { recursive: true });
       appendFileSync(
         receipts,
         `${JSON.stringify({ id, ts: new Date(bench.town.now()).toISOString(), place, next, from, text })}\n`,
         { mode: 0o600 },
       );
+    }
     count++;
     say(`${id}  ${sanitise(from)}: ${sanitise(text)}`);
     at = next;

@@ -1,8 +1,24 @@
 /** Bundles the processes of `src/main` and the two library entries into `dist/`; a fifth of a second. */
-import { chmod, mkdir, readdir, rm } from "node:fs/promises";
-import { build } from "esbuild";
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { type BuildOptions, build as esbuild } from "esbuild";
 
 await mkdir("dist", { recursive: true });
+const made = new Set<string>();
+
+/** A file that says the same stays as it is, another takes its place at once: programs may be running from here. */
+async function build(options: BuildOptions): Promise<void> {
+  const { outputFiles } = await esbuild({ ...options, write: false });
+  for (const { path, contents } of outputFiles) {
+    made.add(basename(path));
+    const there = await readFile(path).catch(() => null);
+    if (there?.equals(contents)) continue;
+    await writeFile(`${path}.new`, contents);
+    if (basename(path) === "bosun.js") await chmod(`${path}.new`, 0o755);
+    await rename(`${path}.new`, path);
+  }
+}
+
 const shared = {
   bundle: true,
   platform: "node",
@@ -33,7 +49,6 @@ await build({
 });
 // HTTP is loaded by a coordinator that needs it. What both use is in a third file, so that it is there once: an error of the
 // one is the same class in the other.
-for (const name of await readdir("dist")) if (/^shared-/.test(name)) await rm(`dist/${name}`);
 await build({
   ...shared,
   entryPoints: { daemon: "src/main/daemon.ts", http: "src/main/http.ts" },
@@ -48,7 +63,6 @@ await build({
   minifyWhitespace: true,
 });
 // Each provider of models is loaded when a conversation is with one of its models.
-for (const name of await readdir("dist")) if (/^chat-/.test(name)) await rm(`dist/${name}`);
 await build({
   ...shared,
   entryPoints: { chat: "src/main/chat.ts" },
@@ -61,5 +75,6 @@ await build({
   entryPoints: { index: "src/client/index.ts", protocol: "src/protocol/index.ts" },
   external: ["zod"],
 });
-await chmod("dist/bosun.js", 0o755);
+// Parts are called after what is in them: those of an earlier build are nobody's any more.
+for (const name of await readdir("dist")) if (/^(shared|chat)-/.test(name) && !made.has(name)) await rm(`dist/${name}`);
 if (process.argv.includes("--clean")) await rm("dist", { recursive: true });

@@ -3,8 +3,9 @@ import { BosunError } from "../../protocol/error.ts";
 import { TmuxRefusal, unreachable } from "./control-client.ts";
 
 /** A server that is leaving takes new clients for a moment and then drops them: 24 of 60 starts right after kill-server. */
-const LEAVING = /server exited unexpectedly|lost server/;
+export const LEAVING = /server exited unexpectedly|lost server/;
 const RETRY_AFTER_MS = 50;
+const RETRIES = 10;
 
 /** No server under this name. Not the same as a server that does not answer. */
 const NO_SERVER =
@@ -12,10 +13,11 @@ const NO_SERVER =
 
 /** Null: there is no server. Throws TmuxRefusal when tmux said no, UNREACHABLE when it could not be asked, TMUX_MISSING. */
 export async function forkTmux(argv: string[], env: Record<string, string>, input?: Buffer): Promise<string | null> {
-  const first = await once(argv, env, input);
-  const ran = LEAVING.test(first.stderr)
-    ? await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS)).then(() => once(argv, env, input))
-    : first;
+  let ran = await once(argv, env, input);
+  for (let retry = 0; retry < RETRIES && LEAVING.test(ran.stderr); retry++) {
+    await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+    ran = await once(argv, env, input);
+  }
   if (ran.code === 0) return ran.stdout;
   if (NO_SERVER.test(ran.stderr)) return null;
   if (/error connecting|server exited|lost server|access not allowed/.test(ran.stderr) || ran.code === null)

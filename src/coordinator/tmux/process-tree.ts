@@ -89,6 +89,20 @@ function carries(pid: number, markers: readonly string[]): boolean {
   }
 }
 
+/** Processes of this user whose command line has all of these words. */
+export function processesOf(words: readonly string[]): ProcessRef[] {
+  return readdirSync("/proc").flatMap((name) => {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
+    try {
+      const given = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+      return words.every((word) => given.includes(word)) ? (statOf(Number(name)) ?? []) : [];
+    } catch {
+      // It has ended, or is another user's.
+      return [];
+    }
+  });
+}
+
 /** False when it was gone already. */
 export function signal(process_: ProcessRef, name: NodeJS.Signals): boolean {
   if (!lives(process_)) return false;

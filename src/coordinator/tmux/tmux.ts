@@ -3,7 +3,7 @@ import { BosunError } from "../../protocol/error.ts";
 import { birthCommands, keptLayouts, paneWords } from "./births.ts";
 import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
 import { cleanEnvironment } from "./environment.ts";
-import { forkTmux } from "./fork.ts";
+import { forkTmux, LEAVING } from "./fork.ts";
 import { listing, worldOf } from "./listing.ts";
 import type {
   Born,
@@ -20,7 +20,7 @@ import type {
   WindowId,
   World,
 } from "./port.ts";
-import { lives, type ProcessRef, signal, statOf, treeOf } from "./process-tree.ts";
+import { lives, type ProcessRef, processesOf, signal, statOf, treeOf } from "./process-tree.ts";
 import { Pulse } from "./pulse.ts";
 import { argumentsOf, type Command, literal, sessionName, target } from "./words.ts";
 
@@ -754,8 +754,27 @@ class Driver implements Tmux {
     return unlessRefused(this.#send(commands));
   }
 
-  #fork(commands: readonly Command[], input?: Buffer): Promise<string | null> {
-    return forkTmux(["-u", ...this.socketFlags, ...this.#config, ...argumentsOf(commands)], this.#env, input);
+  async #fork(commands: readonly Command[], input?: Buffer): Promise<string | null> {
+    const argv = ["-u", ...this.socketFlags, ...this.#config, ...argumentsOf(commands)];
+    try {
+      return await forkTmux(argv, this.#env, input);
+    } catch (error) {
+      if (!(error instanceof BosunError) || !LEAVING.test(error.body.why ?? "") || this.#endOrphans() === 0)
+        throw error;
+      return forkTmux(argv, this.#env, input);
+    }
+  }
+
+  /**
+   * Control clients of a coordinator that was killed, on a server that is leaving: it waits for them to read what they never will,
+   * and takes nobody else meanwhile. Gives how many there were.
+   */
+  #endOrphans(): number {
+    const orphans = processesOf(["tmux", ...this.socketFlags, this.#control]).filter(
+      ({ pid }) => pid !== this.#client?.pid,
+    );
+    for (const each of orphans) signal(each, "SIGKILL");
+    return orphans.length;
   }
 
   #emit(notice: TmuxNotice): void {

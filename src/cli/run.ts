@@ -29,6 +29,7 @@ import { ROOM_COMMANDS } from "./commands/room.ts";
 import { SERVICE_COMMANDS } from "./commands/service.ts";
 import { SESSION_COMMANDS } from "./commands/session.ts";
 import { SHELL_COMMANDS } from "./commands/shell.ts";
+import { TASK_COMMANDS } from "./commands/task.ts";
 import { WATCH_COMMANDS } from "./commands/watch.ts";
 import { completion, helpOf, overview } from "./help.ts";
 import { Output } from "./output.ts";
@@ -52,6 +53,7 @@ export const COMMANDS: readonly Command[] = [
   ...MESSAGE_COMMANDS,
   ...AGENT_COMMANDS,
   ...MAIL_COMMANDS,
+  ...TASK_COMMANDS,
   ...MEMORY_COMMANDS,
   ...MOVING_COMMANDS,
   ...BENCH_COMMANDS,

@@ -296,7 +296,9 @@ export class Displays {
     if (picture) {
       const { lines, cursor, alternate } = picture;
       // What it wrote before it was heard is part of what it wrote; also what has left the screen since.
-      const above = display.buffer.end > 0 || alternate ? [] : await this.#above(display.pane, lines);
+      // A screen that was never full has lost nothing.
+      const full = cursor.y === lines.length - 1 || (lines.at(-1) ?? "").trim() !== "";
+      const above = full && display.buffer.end === 0 && !alternate ? await this.#above(display.pane, lines) : [];
       const written = alternate ? "" : upTo([...above, ...lines], { x: cursor.x, y: above.length + cursor.y });
       if (display.buffer.end === 0 && written.trim() !== "") keep(Buffer.from(written));
       const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;

@@ -46,6 +46,7 @@ export const HealthSpec = z.strictObject({
     .optional()
     .describe("what stands on its screen while all is well"),
   silence: Duration.optional().describe("writing nothing for so long is said"),
+  windows: z.boolean().optional().describe("its windows are those of the plan; others, or missing ones, are told"),
   vitals: z
     .record(
       z.string(),
@@ -59,7 +60,7 @@ export const HealthSpec = z.strictObject({
 });
 export type HealthSpec = z.infer<typeof HealthSpec>;
 
-export const HEALTH_CHECKS = ["exec", "http", "tcp", "heartbeat", "pattern", "silence", "vitals"] as const;
+export const HEALTH_CHECKS = ["exec", "http", "tcp", "heartbeat", "pattern", "silence", "windows", "vitals"] as const;
 export type HealthCheck = (typeof HEALTH_CHECKS)[number];
 
 /** One check of one session, as it stands. */

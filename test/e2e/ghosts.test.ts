@@ -258,3 +258,13 @@ test("O2-10: when tmux cannot be asked nothing is ended; nor is another town's, 
   expect((await town.run(["retire", "other-town", "--because", "x"])).code).toBe(3);
   process.kill(foreign, 0);
 });
+
+test("S2-36: a session that is called like none is reported with what to call it", async () => {
+  stranger("session-0");
+  await until(async () => (await ghosts()).some((each) => each.name === "session-0"), "it to be seen");
+  const ran = await town.run(["ghosts"]);
+  expect(ran.stderr).toContain("bosun adopt session-0 --id CREW_FUNCTION");
+  expect((await town.run(["adopt", "session-0", "--purpose", "counts"])).code).not.toBe(0);
+  const adopted = await town.json("adopt", "session-0", "--purpose", "counts", "--id", "sisters_count");
+  expect(adopted.name).toBe("sisters_count");
+});

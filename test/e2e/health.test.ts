@@ -128,3 +128,54 @@ test("a pattern that is none, or an address without a port, is refused where it 
     expect([code, stderr], health).toEqual([2, expect.stringContaining("floorplan.yaml:3:")]);
   }
 });
+
+test("S2-08: windows that are missing or too many are told, when the plan asks for it", async () => {
+  town.plan(`version: 1
+sessions:
+  bridge:
+    windows: [ { name: a, run: exec sleep 900 }, { name: b, run: exec sleep 901 } ]
+    health: { windows: true }
+`);
+  await town.ok("up");
+  town.tmux("new-window", "-d", "-t", "=bridge:", "-n", "extra", "exec sleep 902");
+  await until(
+    async () => (await town.json("alerts")).alerts.some((each: { text: string }) => each.text.includes("extra")),
+    "it to be told",
+    15_000,
+  );
+  town.tmux("kill-window", "-t", "=bridge:extra");
+  await until(async () => (await town.json("alerts")).alerts.length === 0, "it to pass", 15_000);
+});
+
+test("what is well and ill in turn is left alone after four changes", async () => {
+  town.plan(`version: 1
+sessions:
+  flapper:
+    run: exec sleep 900
+    restart: always
+    health: { exec: { cmd: test -f well, every: 100ms, misses: 1, action: restart } }
+`);
+  const file = join(town.folder, "well");
+  writeFileSync(file, "");
+  await town.ok("up");
+  const session = async () =>
+    (await town.json("status")).sessions[0] as { pid: number; health: { healthy: boolean | null }[] };
+  const healthy = (wanted: boolean) =>
+    until(async () => (await session()).health[0]?.healthy === wanted, `healthy ${wanted}`, 15_000);
+  const told = async () =>
+    (await town.json("alerts", "--all")).alerts.some((each: { key: string }) => each.key === "flapping flapper");
+  for (let n = 0; n < 4; n++) {
+    await healthy(true);
+    const { pid } = await session();
+    rmSync(file);
+    await until(async () => (await session()).pid !== pid || (await told()), "its restart", 15_000);
+    writeFileSync(file, "");
+  }
+  await until(told, "it to be told");
+  await healthy(true);
+  const { pid } = await session();
+  rmSync(file);
+  await healthy(false);
+  await new Promise((next) => setTimeout(next, 1_000));
+  expect((await session()).pid).toBe(pid);
+});

@@ -421,3 +421,14 @@ test("S4-69, S4-70, S4-71: what is exported can be loaded by the original, and m
   const loaded = spawnSync("python3", ["-c", LOADER, out], { encoding: "utf8" });
   expect([loaded.stderr, loaded.stdout]).toEqual(["", '[["agent-002", "cece-001"], ["agent-002", null], ["k"]]\n']);
 });
+
+test("a task is offered and accepted by the words for handing over", async () => {
+  await crew();
+  const offered = await town.json("handoff", "offer", "agent-002", "Review", "the parser", "--as", "cece-001");
+  expect(await town.ok("handoff", "accept", offered.id, "--note", "gladly", "--as", "agent-002")).toContain(
+    "it is yours",
+  );
+  const { task } = await town.json("task", "show", offered.task);
+  expect(task).toMatchObject({ title: "Review", state: "accepted", owner: "agent-002" });
+  expect((await town.run(["handoff", "offer", "agent-002"])).code).toBe(2);
+});

@@ -92,13 +92,13 @@ const adopt: Command = {
   flags: {
     purpose: { value: "TEXT", about: "what it is for (it stands in the plan)" },
     lifecycle: { value: "WHICH", about: "persistent (default; it is restarted when it ends) or manual" },
-    as: { value: "ID", about: "its id in the plan; default its name" },
+    id: { value: "ID", about: "its id in the plan; default its name" },
   },
   examples: ['bosun adopt astra_sovereign --purpose "Self-reflection loop" --lifecycle persistent'],
   async run(invocation) {
     const { out } = invocation;
     const purpose = textOf(invocation, "purpose");
-    const as = textOf(invocation, "as");
+    const as = textOf(invocation, "id");
     const lifecycle = textOf(invocation, "lifecycle") ?? "persistent";
     if (purpose === undefined) throw usage("a session needs a purpose", adopt, '--purpose "what it is for"');
     if (lifecycle !== "persistent" && lifecycle !== "manual")

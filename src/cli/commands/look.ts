@@ -65,6 +65,12 @@ function printStatus(invocation: Invocation, answer: Status, why: boolean): void
         );
       for (const { check, healthy, evidence } of session.health)
         out.line(`  ${check.padEnd(9)} ${healthy === null ? "?" : healthy ? "well" : "FAILED"}  ${sanitise(evidence)}`);
+      if (session.instance) out.line(`  instance  ${session.instance.kind} of ${session.instance.of}`);
+      const { chapter } = session;
+      if (chapter)
+        out.line(
+          `  chapter   ${chapter.series} #${chapter.number}, ${chapter.phase}${chapter.burned ? ", burned" : ""}: ${sanitise(chapter.heading ?? "no heading")}`,
+        );
       for (const drift of session.drift) out.line(`  differs   ${drift}`);
     }
   }
@@ -73,8 +79,20 @@ function printStatus(invocation: Invocation, answer: Status, why: boolean): void
   const drifted = answer.sessions.filter((session) => session.drift.length > 0).length;
   const ghosts = answer.ghosts.length;
   out.line(
-    `\n${answer.rooms.length} rooms${stale.length > 0 ? `, stale: ${stale.map((room) => room.room).join(", ")}` : ""} · ${drifted === 0 ? "as declared" : `${drifted} differ from the plan`} · ${ghosts} unknown session${ghosts === 1 ? "" : "s"}`,
+    `\n${answer.rooms.length} rooms${stale.length > 0 ? `, stale: ${stale.map((room) => room.room).join(", ")}` : ""} · ${drifted === 0 ? "as declared" : `${drifted} differ from the plan`} · ${ghosts} unknown session${ghosts === 1 ? "" : "s"}${servicesText(answer)}${answer.alerts > 0 ? ` · ${answer.alerts} alert${answer.alerts === 1 ? "" : "s"}: bosun alerts` : ""}`,
   );
+}
+
+function servicesText({ services }: Status): string {
+  const bad = services.filter((each) => each.state === "down" || each.state === "degraded");
+  if (services.length === 0) return "";
+  return ` · ${services.length} service${services.length === 1 ? "" : "s"}${bad.length === 0 ? "" : `, not well: ${bad.map((each) => each.id).join(", ")}`}`;
+}
+
+/** `#3 work 45 %`; of a session that runs. */
+function chapterOf({ chapter, state }: Session): string {
+  if (!chapter || state !== "running" || chapter.phase === "closed") return "-";
+  return `#${chapter.number} ${chapter.phase}${chapter.nearest === null ? "" : ` ${Math.round(chapter.share * 100)} %`}`;
 }
 
 /** What it is doing, and for what it waits. */
@@ -98,6 +116,7 @@ function printSessions({ out }: Invocation, sessions: readonly Listed[]): void {
       { title: "FOR", align: "right" },
       { title: "TYPE", whenSaid: true },
       { title: "DOING", whenSaid: true },
+      { title: "CHAPTER", whenSaid: true },
       { title: "ROOM", whenSaid: true },
       { title: "AGENTS", flexible: true, whenSaid: true },
       { title: "HERE", align: "right", whenSaid: true },
@@ -113,6 +132,7 @@ function printSessions({ out }: Invocation, sessions: readonly Listed[]): void {
       sinceText(session.since, now),
       session.purpose ?? "-",
       doingOf(session),
+      chapterOf(session),
       session.room ?? "-",
       session.agents.length > 0 ? session.agents.join(" ") : "-",
       String(session.attached),

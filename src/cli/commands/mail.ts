@@ -520,84 +520,6 @@ const listAll: Command = {
   },
 };
 
-const taskList: Command = {
-  name: "task list",
-  group: "mail",
-  anywhere: true,
-  ops: ["task.list"],
-  flags: {
-    owner: { value: "ID", about: "whose they are" },
-    state: { value: "STATE", many: true, about: "offered, accepted, declined, done" },
-    "offered-to": { value: "ID", about: "who could accept them" },
-    after: { value: "TASK", about: "cursor: `next` of the answer before" },
-    limit: { short: "n", value: "N", about: "at most N" },
-  },
-  async run(invocation) {
-    const [owner, offeredTo, after] = ["owner", "offered-to", "after"].map((flag) => textOf(invocation, flag));
-    const limit = numberOf(invocation, "limit", taskList);
-    const state = wordsOf(invocation, "state") as "offered"[];
-    const connection = await invocation.connect();
-    const answer = await connection.call("task.list", {
-      ...(owner !== undefined && { owner }),
-      ...(offeredTo !== undefined && { offeredTo }),
-      ...(after !== undefined && { after }),
-      ...(limit !== undefined && { limit }),
-      ...(state.length > 0 && { state }),
-    });
-    const { out } = invocation;
-    if (out.wish.json) out.json(answer, "tasks");
-    else {
-      const now = Date.now();
-      out.table(
-        [
-          { title: "TASK" },
-          { title: "STATE" },
-          { title: "OWNER" },
-          { title: "TITLE", flexible: true },
-          { title: "BY" },
-          { title: "SINCE", align: "right" },
-        ],
-        answer.tasks.map((task) => [
-          sanitise(task.task),
-          task.state,
-          sanitise(task.owner ?? "-"),
-          sanitise(task.title),
-          sanitise(task.by),
-          sinceText(task.since, now),
-        ]),
-      );
-    }
-    return 0;
-  },
-};
-
-const taskShow: Command = {
-  name: "task show",
-  args: "TASK",
-  group: "mail",
-  anywhere: true,
-  ops: ["task.show"],
-  async run(invocation) {
-    const [task] = invocation.args;
-    if (task === undefined) throw usage("task show needs a task", taskShow);
-    const connection = await invocation.connect();
-    const answer = await connection.call("task.show", { task });
-    const { out } = invocation;
-    if (out.wish.json) {
-      out.json(answer);
-      return 0;
-    }
-    const { title, state, owner, offered_to } = answer.task;
-    const whose = owner ?? (offered_to.length > 0 ? `nobody yet; offered to ${offered_to.join(", ")}` : "nobody");
-    out.line(sanitise(`${answer.task.task}: ${title}, ${state}, owner ${whose}`));
-    for (const step of answer.history) {
-      const to = step.to.length > 0 ? ` to ${step.to.join(", ")}` : "";
-      out.line(sanitise(`  ${step.at}  ${step.what} by ${step.by}${to}${step.note === null ? "" : `: ${step.note}`}`));
-    }
-    return 0;
-  },
-};
-
 const search: Command = {
   name: "search",
   args: "WORDS…",
@@ -638,19 +560,4 @@ const search: Command = {
   },
 };
 
-export const MAIL_COMMANDS = [
-  send,
-  reply,
-  broadcast,
-  inbox,
-  messages,
-  show,
-  thread,
-  ack,
-  watch,
-  dead,
-  listAll,
-  taskList,
-  taskShow,
-  search,
-];
+export const MAIL_COMMANDS = [send, reply, broadcast, inbox, messages, show, thread, ack, watch, dead, listAll, search];

@@ -30,7 +30,9 @@ export const chaptersProjection = defineProjection({
       series TEXT NOT NULL, version INTEGER NOT NULL, number INTEGER NOT NULL, digest TEXT NOT NULL, previous TEXT,
       written_by TEXT NOT NULL, at_ms INTEGER NOT NULL, text TEXT NOT NULL, parts_json TEXT NOT NULL,
       PRIMARY KEY (series, version)
-    ) STRICT, WITHOUT ROWID;`,
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX handoffs_number ON handoffs(series, number);
+    CREATE INDEX handoffs_digest ON handoffs(series, digest);`,
   on: {
     "chapter.opened": (db, { series, number, session, epoch, ceilings, previous, recovery }, { atMs }) => {
       statement(db, "INSERT OR IGNORE INTO series VALUES (?, NULL, NULL, NULL)").run(series);
@@ -220,6 +222,9 @@ export function notesIn(db: DatabaseSync, series: string, number: number): NoteR
     .map((row) => ({ ...row }) as unknown as NoteRow);
 }
 
+/** Who wrote a version that was found in the file. */
+export const BY_HAND = "by hand";
+
 export interface HandoffRow {
   series: string;
   version: number;
@@ -247,6 +252,30 @@ export function handoffRow(db: DatabaseSync, series: string, version?: number): 
      ORDER BY version DESC LIMIT 1`,
   ).get({ series, version: version ?? null });
   return row ? toHandoff(row) : null;
+}
+
+/** The newest version that a chapter has written; with `own` only what somebody in it wrote, not what was written about it. */
+export function handoffOf(db: DatabaseSync, series: string, number: number, own = false): HandoffRow | null {
+  const row = statement(
+    db,
+    `SELECT ${HANDOFF_COLUMNS} FROM handoffs WHERE series = :series AND number = :number
+     AND NOT (:own AND written_by IN ('coordinator', '${BY_HAND}')) ORDER BY version DESC LIMIT 1`,
+  ).get({ series, number, own: own ? 1 : 0 });
+  return row ? toHandoff(row) : null;
+}
+
+/** The newest version that somebody wrote of that chapter. */
+export function handoffBy(db: DatabaseSync, series: string, number: number, writtenBy: string): HandoffRow | null {
+  const row = statement(
+    db,
+    `SELECT ${HANDOFF_COLUMNS} FROM handoffs WHERE series = ? AND number = ? AND written_by = ? ORDER BY version DESC LIMIT 1`,
+  ).get(series, number, writtenBy);
+  return row ? toHandoff(row) : null;
+}
+
+/** Whether a text with that digest is a version of the series. */
+export function isVersion(db: DatabaseSync, series: string, digest: string): boolean {
+  return statement(db, "SELECT 1 FROM handoffs WHERE series = ? AND digest = ?").get(series, digest) !== undefined;
 }
 
 /** Oldest first. */

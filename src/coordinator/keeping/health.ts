@@ -8,7 +8,7 @@ import { agentsOf, type PlanSession } from "../../protocol/plan.ts";
 import { sanitise } from "../../protocol/text.ts";
 import type { Actor, Dispatch } from "../dispatch.ts";
 import type { Displays } from "../displays.ts";
-import { declaredPanes } from "../plan/diff.ts";
+import { declaredPanes, driftOf } from "../plan/diff.ts";
 import { parseDuration } from "../plan/durations.ts";
 import { Ticker } from "../ticker.ts";
 import type { TmuxSession } from "../tmux/port.ts";
@@ -27,6 +27,12 @@ const PATTERN_FOR_MS = 20_000;
 
 /** A process that is ended for its health has this long for it. */
 const GRACE_MS = 10_000;
+
+/** Four changes in ten minutes are no illness that a restart cures; then ten minutes of rest. */
+const FLAP = { changes: 4, withinMs: 600_000, holdMs: 600_000 };
+
+/** The windows of a session are compared with its plan this often. */
+const WINDOWS_EVERY = "2s";
 
 /** Of a vital that the plan says nothing about. */
 const VITAL_THRESHOLDS = { healthy: 0.8, concern: 0.6 };
@@ -51,6 +57,9 @@ export class Health {
   readonly #town: Town;
   readonly #displays: Displays;
   readonly #alerts: Alerts;
+  /** When each session's health changed lately, and until when nothing is done for it. */
+  readonly #changes = new Map<string, number[]>();
+  readonly #frozenUntilMs = new Map<string, number>();
   /** Scores as they were last reported, by session and vital. */
   readonly #vitals = new Map<string, HealthState & { score: number }>();
   readonly #states = new Map<string, HealthState & { dueMs: number; asking: boolean; epoch: number }>();
@@ -169,9 +178,29 @@ export class Health {
     state.sinceMs = this.#town.now();
     // That all is well at first is no news.
     if (first && healthy) return;
-    const did = healthy ? null : rule.action;
+    const flapping = this.#flaps(session, !first);
+    const did = healthy ? null : flapping ? "alert" : rule.action;
     await this.#changed(session, rule.check, healthy === true, state.evidence, did);
     if (did === "restart") await this.#end(session, found);
+  }
+
+  /** True while a session changes its mind so often that acting on it would be part of the trouble. It is told once. */
+  #flaps(session: PlanSession, turned: boolean): boolean {
+    const nowMs = this.#town.now();
+    const before = this.#changes.get(session.id) ?? [];
+    const changes = [...before, ...(turned ? [nowMs] : [])].filter((at) => nowMs - at < FLAP.withinMs);
+    this.#changes.set(session.id, changes);
+    if (turned && changes.length >= FLAP.changes) {
+      this.#frozenUntilMs.set(session.id, nowMs + FLAP.holdMs);
+      this.#alerts.raise(
+        "P2",
+        `flapping ${session.id}`,
+        `${session.name} changed between well and ill ${changes.length} times in ${FLAP.withinMs / 60_000} min: nothing is done to it for ${FLAP.holdMs / 60_000} min`,
+      );
+    }
+    const frozen = (this.#frozenUntilMs.get(session.id) ?? 0) > nowMs;
+    if (!frozen) this.#alerts.clear(`flapping ${session.id}`, "it has come to rest");
+    return frozen;
   }
 
   async #changed(
@@ -260,6 +289,12 @@ export class Health {
       add("pattern", { every: `${Math.ceil(forMs / 4)}ms`, misses: 4 }, "alert", async (session) =>
         this.#shows(session, pattern),
       );
+    }
+    if (spec.windows) {
+      add("windows", { every: WINDOWS_EVERY, misses: 1 }, "alert", async (session, found) => {
+        const drift = driftOf(session, found);
+        return drift.length === 0 ? null : drift.join("; ");
+      });
     }
     if (spec.silence !== undefined) {
       const forMs = ms(spec.silence, 0);

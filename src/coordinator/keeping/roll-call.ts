@@ -14,6 +14,7 @@ import {
   ghostShow,
 } from "../../protocol/ghost.ts";
 import { timedId } from "../../protocol/id.ts";
+import { isGenericName } from "../../protocol/names.ts";
 import type { InputOf } from "../../protocol/operation.ts";
 import { nameOf, type PlanSession } from "../../protocol/plan.ts";
 import { shellWord } from "../../protocol/shell.ts";
@@ -232,7 +233,7 @@ export class RollCall {
       throw new BosunError({
         code: "NAME_TAKEN",
         what: `the plan has a session ${namesake.id}`,
-        fix: "--as ANOTHER-ID",
+        fix: "--id ANOTHER-ID",
       });
     }
     const declared = namesake
@@ -490,6 +491,9 @@ function runOf(pid: number): { run?: string; cwd?: string } {
 }
 
 function proposalFor(of: GhostClass, name: string): string {
+  if (isGenericName(name) && of !== "G4") {
+    return `bosun adopt ${name} --id CREW_FUNCTION --purpose WHAT-FOR (its name tells nobody what it is for), or bosun ignore ${name} --because WHY`;
+  }
   switch (of) {
     case "G1":
       return `bosun adopt ${name} --purpose WHAT-FOR`;

@@ -11,7 +11,14 @@ import type { Event } from "../../../protocol/event.ts";
 import { agentAt } from "../../../protocol/plan.ts";
 import { endReasonOf, shareOf } from "../../chapters/decide.ts";
 import { composeHandshake, digestOf, MAX_HANDSHAKE_BYTES, mergePending, partsOf } from "../../chapters/handshake.ts";
-import { type ChapterRow, type HandoffRow, handoffRow, handoffRows, notesIn } from "../../chapters/projection.ts";
+import {
+  BY_HAND,
+  type ChapterRow,
+  type HandoffRow,
+  handoffOf,
+  handoffRow,
+  notesIn,
+} from "../../chapters/projection.ts";
 import { COORDINATOR } from "../../dispatch.ts";
 import type { Displays } from "../../displays.ts";
 import type { Ledger } from "../../log/ledger.ts";
@@ -67,7 +74,7 @@ export class Accounts {
     const digest = digestOf(text);
     events.push({
       type: "handoff.written",
-      data: { series, number, digest, previous: newest?.digest ?? null, writtenBy: "by hand", text, parts },
+      data: { series, number, digest, previous: newest?.digest ?? null, writtenBy: BY_HAND, text, parts },
     });
     return { series, number, digest, text, parts, version: (newest?.version ?? 0) + 1 };
   }
@@ -101,9 +108,7 @@ export class Accounts {
    * knows, and it is burned.
    */
   ending(views: Views, row: ChapterRow, reason: EndReason, newest: NewestHandoff | null) {
-    const own = handoffRows(views, row.series).findLast(
-      (each) => each.number === row.number && each.writtenBy !== COORDINATOR.name && each.writtenBy !== "by hand",
-    );
+    const own = handoffOf(views, row.series, row.number, true);
     const closed = (writtenBy: string, burned: boolean, because: string): Event => ({
       type: "chapter.closed",
       data: { series: row.series, number: row.number, reason, writtenBy, burned, because },
@@ -248,7 +253,7 @@ export class Accounts {
     const { views } = this.#town.ledger;
     const counted = this.#pulses.countedOf(row);
     const { share, nearest } = shareOf(row.ceilings, counted);
-    const own = handoffRows(views, row.series).findLast((each) => each.number === row.number);
+    const own = handoffOf(views, row.series, row.number);
     return {
       series: row.series,
       number: row.number,

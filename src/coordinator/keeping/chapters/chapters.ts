@@ -211,7 +211,7 @@ export class Chapters implements Storyteller {
       case "delivery.presented":
         for (const id of event.data.messages) {
           const letter = this.#letters.get(id);
-          if (letter) this.acknowledge(letter, event.data.to).catch(this.#trouble);
+          if (letter) this.acknowledge(letter, `agent:${event.data.to}`).catch(this.#trouble);
         }
         break;
       default:
@@ -357,19 +357,17 @@ export class Chapters implements Storyteller {
       this.append([this.pulses.noted(row, null)]).catch(this.#trouble);
     }
     if (share < 1) return;
-    const overMs = this.#overSince(row, share);
+    const overMs = this.#overSince(row);
     if (overMs < session.chapter!.graceMs) return;
     this.#moving.add(session.id);
     this.#finish(row, "ceiling")
-      .then(() => {
-        this.#moving.delete(session.id);
-        this.#goOn(session, row.epoch, `its ceiling (${nearest}) is reached`);
-      })
+      .finally(() => this.#moving.delete(session.id))
+      .then(() => this.#goOn(session, row.epoch, `its ceiling (${nearest}) is reached`))
       .catch(this.#trouble);
   }
 
   /** How long a chapter has been at its ceiling. Of minutes that is known exactly, of others since we noticed. */
-  #overSince(row: ChapterRow, _share: number): number {
+  #overSince(row: ChapterRow): number {
     const key = keyOf(row);
     const nowMs = this.#town.now();
     const since = this.#over.get(key) ?? nowMs;
@@ -421,6 +419,8 @@ export class Chapters implements Storyteller {
         return { events: ending.events, result: ending };
       },
     });
+    this.#over.delete(keyOf(row));
+    this.#asked.delete(keyOf(row));
     this.accounts.publish(row.series);
     if (burned.result?.burned)
       this.#around.alert(

@@ -11,7 +11,7 @@ import {
 import { dirname, join } from "node:path";
 import type { ChapterSpec } from "../../../protocol/chapter.ts";
 import { digestOf, sessionsEntry, todoText } from "../../chapters/handshake.ts";
-import { type ChapterRow, chaptersOf, type HandoffRow, handoffRow, handoffRows } from "../../chapters/projection.ts";
+import { type ChapterRow, chaptersOf, handoffOf, handoffRow, isVersion } from "../../chapters/projection.ts";
 import type { Ledger } from "../../log/ledger.ts";
 
 /** Chapters whose entry is looked for in SESSIONS.md: a crash leaves the newest out, not older ones. */
@@ -66,7 +66,7 @@ export function handWritten(views: Views, series: string, files: SeriesFiles): s
   const text = textOf(files.handshake);
   if (text === null || text.trim() === "") return null;
   const digest = digestOf(text);
-  return handoffRows(views, series).some((row) => row.digest === digest) ? null : text;
+  return isVersion(views, series, digest) ? null : text;
 }
 
 /** Brings the files of a series to what the log says. Repeated, it changes nothing. */
@@ -97,9 +97,8 @@ function enter(views: Views, files: SeriesFiles, spec: ChapterSpec | null, chapt
   const closed = chapters.filter((row) => row.phase === "closed").toReversed();
   if (closed.length === 0) return;
   const there = textOf(files.sessions) ?? "";
-  const handoffs = new Map<number, HandoffRow>(handoffRows(views, closed[0]!.series).map((row) => [row.number, row]));
   const missing = closed.flatMap((row) => {
-    const handoff = handoffs.get(row.number);
+    const handoff = handoffOf(views, row.series, row.number);
     const { key, text } = sessionsEntry({
       at: new Date(row.closedAtMs!).toISOString(),
       label: spec?.label ?? row.series.toUpperCase(),

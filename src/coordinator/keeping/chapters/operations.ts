@@ -35,6 +35,8 @@ import {
   chapterRow,
   chaptersOf,
   type HandoffRow,
+  handoffBy,
+  handoffOf,
   handoffRow,
   handoffRows,
   newestChapter,
@@ -279,10 +281,8 @@ export class ChapterOperations {
       actor: actor.name,
       decide: (views) => {
         const row = chapterRow(views, series, number)!;
-        const known = handoffRows(views, series).findLast(
-          (each) => each.number === number && each.writtenBy === actor.name,
-        );
-        const same = known !== undefined && JSON.stringify(carried(given, known.parts)) === JSON.stringify(known.parts);
+        const known = handoffBy(views, series, number, actor.name);
+        const same = known !== null && JSON.stringify(carried(given, known.parts)) === JSON.stringify(known.parts);
         if (row.phase === "closed") {
           if (same || Object.keys(given).length === 0)
             return {
@@ -403,7 +403,7 @@ export class ChapterOperations {
         what: `${series} has no chapter ${number}`,
         fix: `bosun books ${series}`,
       });
-    const handoff = handoffRows(views, series).findLast((each) => each.number === row.number);
+    const handoff = handoffOf(views, series, row.number);
     return { chapter: this.#accounts.shown(row), handoff: handoff ? publicHandoff(handoff) : null };
   }
 

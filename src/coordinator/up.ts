@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
 import { agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
@@ -125,11 +125,15 @@ export class Reconcile {
     const plan = town.planFrom(input.file);
     const asked = named(plan, input.sessions);
     const only = input.restore ? this.#ran(plan, asked) : asked;
-    if (!input.dryRun) this.#checkDisk(plan);
+    if (!input.dryRun) {
+      this.#checkRoot(plan);
+      this.#checkDisk(plan);
+    }
     const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
     if (!input.dryRun) await town.tmux.connect();
     const { steps } = await this.difference(plan, options);
     const held = steps.filter((step) => step.needs !== null);
+    if (!input.dryRun) this.#checkNeighbours(plan, held);
     const todo = steps.filter((step) => step.needs === null && step.do !== "none");
     const result = {
       town: plan.town,
@@ -176,6 +180,36 @@ export class Reconcile {
     return world.sessions.flatMap((session) =>
       session.marks === null && !known.get(session.id)?.decision ? [session.name] : [],
     );
+  }
+
+  /** Two towns on one server that need the same names: the second is refused whole, before anything of it starts. */
+  #checkNeighbours(plan: Plan, held: readonly PlannedStep[]): void {
+    const sessions = this.#town.world?.sessions ?? [];
+    const taken = held.flatMap((step) => {
+      const there = step.needs === "name-taken" ? sessions.find((each) => each.name === step.name) : undefined;
+      return there?.marks && there.marks.town !== plan.town ? [{ name: step.name, town: there.marks.town }] : [];
+    });
+    if (taken.length === 0) return;
+    throw new BosunError({
+      code: "NAME_TAKEN",
+      what: `${taken.map((each) => each.name).join(", ")} ${taken.length === 1 ? "is" : "are"} of the town ${taken[0]!.town}`,
+      why: `${plan.town} declares the same, and both use the tmux server ${this.#town.cradle.tmuxSocket}; nothing was started`,
+      fix: "put <town> into the names (names: { preset: gastown, witness: gt-<town>-<rig>-witness }), or give each town a server: tmux: { socket: town }",
+    });
+  }
+
+  /** A town has one root: another folder of the same name is another town that wants another name. */
+  #checkRoot(plan: Plan): void {
+    const last = planRevisions(this.#town.ledger.views).at(-1);
+    if (!last || plan.file === "" || last.file === "" || dirname(last.file) === dirname(plan.file)) return;
+    // It was moved.
+    if (!existsSync(last.file)) return;
+    throw new BosunError({
+      code: "CONFLICT",
+      what: `the town ${plan.town} is that of ${last.file}, and this is ${plan.file}`,
+      why: "two roots of one name would take each other's sessions for their own",
+      fix: "give this one a name of its own: town: NAME in the plan, --town NAME or GT_TOWN_NAME; or remove the other plan, if it has moved",
+    });
   }
 
   /** Nothing is started where the log could not be written soon. */

@@ -150,6 +150,7 @@ async function main(): Promise<void> {
     socket: tmuxSocket,
     town: name.name,
     config: first?.tmux.config ?? null,
+    marker: `BOSUN_SOCKET=${socket}`,
     log: (message, detail) => log.debug(detail ?? {}, message),
   });
   const here = dirname(fileURLToPath(import.meta.url));

@@ -31,6 +31,15 @@ export const townFix = defineOperation({
   summary: "Mend what is safe to mend, and look again",
   effect: "write",
   role: "operator",
-  input: z.strictObject({ only: z.string().max(64).optional().describe("checks whose id begins so") }),
+  input: z.strictObject({
+    only: z.string().max(64).optional().describe("checks whose id begins so"),
+    names: z
+      .array(z.string().max(128))
+      .max(100)
+      .optional()
+      .describe(
+        "sessions that are meant, although somebody is attached, they are protected, or nothing proves whose they are",
+      ),
+  }),
   output: z.looseObject({ findings: z.array(Finding), checks: z.number(), ms: z.number() }),
 });

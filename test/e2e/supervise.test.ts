@@ -149,3 +149,25 @@ sessions:
   }, "the watchdog");
   expect((await shown("deacon")).pid).toBe(again);
 });
+
+test("S1-63: two towns of one name, in two homes, never end each other's processes", async () => {
+  const plan =
+    "version: 1\ndefaults: { restart: always }\nsessions: { sisters: { run: sh -c 'while :; do sleep 0.1; done' } }\n";
+  const other = new TownUnderTest(plan, { town: town.town });
+  try {
+    town.plan(plan);
+    await town.ok("up");
+    await other.ok("up");
+    const theirs = (await other.json("status")).sessions[0].pid;
+    const own = (await shown("sisters")).pid;
+    town.tmux("kill-session", "-t", "=sisters");
+    await until(async () => {
+      const now = await shown("sisters");
+      return now.state === "running" && now.pid !== own;
+    }, "it to be back");
+    await town.ok("down");
+    expect((await other.json("status")).sessions[0]).toMatchObject({ pid: theirs, restarts: 0, state: "running" });
+  } finally {
+    await other.close();
+  }
+});

@@ -190,3 +190,68 @@ test("S0-44 S0-54: bench latency says how long a line takes to be seen", async (
   expect(measured.p99_ms).toBeLessThanOrEqual(measured.max_ms);
   expect(await town.ok("bench", "latency", "spx", "--lines", "5")).toMatch(/5 of 5 lines seen · p50 .* p99/);
 });
+
+test("S1-01, S1-35, S1-36, S1-37, S1-38, S1-39, S1-41, S1-66: what one town is told to do is done in that town alone", async () => {
+  const gt11 = gastown("gt11");
+  const gt12 = gastown("gt12", gt11);
+  await run(gt11, "gt11", "up");
+  expect(gt11.sessions()).toEqual(GT11);
+  expect((await run(gt12, "gt12", "up")).code).toBe(0);
+  const mayors = gt11.sessions().filter((name) => /mayor|deacon/.test(name));
+  expect(mayors).toEqual(["hq-gt11-deacon", "hq-gt11-mayor", "hq-gt12-deacon", "hq-gt12-mayor"]);
+  const of11 = await json(gt11, "gt11", "status");
+  const of12 = await json(gt12, "gt12", "status");
+  expect(of11.coordinator.pid).not.toBe(of12.coordinator.pid);
+  expect(new Set(of11.sessions.map((each: { town: string }) => each.town))).toEqual(new Set(["gt11"]));
+  expect(of12.sessions.map((each: { name: string }) => each.name).sort()).toEqual(GT12);
+  expect(of12.ghosts).toEqual([]);
+  // Doctor, nudge, logs and events know their own town only.
+  const doctor = (await run(gt12, "gt12", "doctor", "--json")).stdout;
+  for (const name of GT11) expect(doctor).not.toContain(name);
+  expect((await run(gt12, "gt12", "nudge", "hq-gt11-mayor", "hello")).code).toBe(3);
+  expect((await run(gt12, "gt12", "logs", "mayor")).code).toBe(0);
+  expect(JSON.stringify(await json(gt12, "gt12", "events", "--last", "500"))).not.toContain("hq-gt11");
+  // A restart and a stop in the one leave the other's processes alone.
+  const pids = (prefix: RegExp): string[] =>
+    gt11
+      .panes("#{session_name} #{pane_pid}")
+      .split("\n")
+      .filter((line) => prefix.test(line))
+      .sort();
+  const before = pids(/^(gt-beads|gt-gastown|hq-gt11)/);
+  await run(gt12, "gt12", "restart", "mayor");
+  await run(gt12, "gt12", "down");
+  expect(pids(/^(gt-beads|gt-gastown|hq-gt11)/)).toEqual(before);
+  expect(gt11.sessions()).toEqual(GT11);
+  await run(gt12, "gt12", "stop");
+  await run(gt11, "gt11", "stop");
+});
+
+test("S1-62, S1-63: the same rig in two towns, and two roots of one name, are refused before anything starts", async () => {
+  const gt11 = gastown("gt11");
+  await run(gt11, "gt11", "up");
+  const gt13 = gastown("gt13", gt11);
+  writeFileSync(
+    join(gt13.folder, "gt13", "floorplan.yaml"),
+    `${HQ}rigs:\n  gastown: { sessions: { witness: { role: witness, run: "exec sleep 3600" } } }\n`,
+  );
+  const refused = await run(gt13, "gt13", "up");
+  expect(refused.code).toBe(5);
+  expect(refused.stderr).toMatch(/gt-gastown-witness is of the town gt11[\s\S]*nothing was started[\s\S]*socket: town/);
+  expect(gt11.sessions()).toEqual(GT11);
+  // Told apart by their names, both run.
+  writeFileSync(
+    join(gt13.folder, "gt13", "floorplan.yaml"),
+    `${HQ.replace("names: gastown", "names: { preset: gastown, witness: gt-<town>-<rig>-witness }")}rigs:\n  gastown: { sessions: { witness: { role: witness, run: "exec sleep 3600" } } }\n`,
+  );
+  expect((await run(gt13, "gt13", "up")).code).toBe(0);
+  expect(gt11.sessions()).toContain("gt-gt13-gastown-witness");
+  const other = gastown("gt11", gt11);
+  const again = await run(other, "gt11", "up");
+  expect(again.code).toBe(5);
+  expect(again.stderr).toContain(join(gt11.folder, "gt11", "floorplan.yaml"));
+  expect(again.stderr).toContain(join(other.folder, "gt11", "floorplan.yaml"));
+  await run(gt13, "gt13", "down");
+  await run(gt13, "gt13", "stop");
+  await run(gt11, "gt11", "stop");
+});

@@ -6,20 +6,24 @@ const MARKS = { ok: "ok", note: "·", unknown: "?", warning: "!", problem: "!!" 
 const doctor: Command = {
   name: "doctor",
   anywhere: true,
+  args: "[NAME…]",
   group: "keep",
   ops: ["town.doctor", "town.fix"],
   flags: {
     fix: { about: "mend what is safe to mend, and look again" },
     only: { value: "ID" },
   },
-  examples: ["bosun doctor", "bosun doctor --fix", "bosun doctor --only handoff --json"],
+  examples: ["bosun doctor", "bosun doctor --fix", "bosun doctor --fix hq-mayor", "bosun doctor --only handoff --json"],
   async run(invocation) {
     const { out } = invocation;
     const only = textOf(invocation, "only");
     const connection = await invocation.connect();
     const input = only === undefined ? {} : { only };
     const answer = isSet(invocation, "fix")
-      ? await connection.call("town.fix", input)
+      ? await connection.call("town.fix", {
+          ...input,
+          ...(invocation.args.length > 0 && { names: invocation.args }),
+        })
       : await connection.call("town.doctor", input);
     const bad = answer.findings.filter((each) => each.level === "problem").length;
     if (out.wish.json) {

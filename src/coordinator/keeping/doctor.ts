@@ -5,7 +5,6 @@ import type { Finding } from "../../protocol/doctor.ts";
 import { townDoctor, townFix } from "../../protocol/doctor.ts";
 import type { ghostList } from "../../protocol/ghost.ts";
 import type { jobList } from "../../protocol/job.ts";
-import { parseName } from "../../protocol/names.ts";
 import type { OutputOf } from "../../protocol/operation.ts";
 import type { auditVerify } from "../../protocol/session.ts";
 import { sanitise } from "../../protocol/text.ts";
@@ -16,6 +15,7 @@ import { planRevisions, restartRows } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
 import { sessionsElsewhere } from "../tmux/other-servers.ts";
 import type { Town } from "../town.ts";
+import { legacySessions } from "./legacy.ts";
 
 /** Older tmux has no control-mode flow control; newer ones than we have seen may differ. */
 const TMUX_KNOWN = { from: 3.2, to: 3.7 };
@@ -39,7 +39,8 @@ interface Found {
 
 interface Check {
   id: string;
-  look(): Found[] | Promise<Found[]>;
+  /** `meant`: sessions that whoever asked has named. */
+  look(meant: ReadonlySet<string>): Found[] | Promise<Found[]>;
 }
 
 /** What can go wrong with a town and what it stands on, looked at one by one: one that fails never stops the others. */
@@ -52,16 +53,17 @@ export class Doctor {
     this.#town = town;
     this.#dispatch = dispatch;
     this.#checks = this.#all(republish);
-    dispatch.handle(townDoctor, ({ only }) => this.#examine(only, false));
-    dispatch.handle(townFix, ({ only }) => this.#examine(only, true));
+    dispatch.handle(townDoctor, ({ only }) => this.#examine(only, false, []));
+    dispatch.handle(townFix, ({ only, names = [] }) => this.#examine(only, true, names));
   }
 
-  async #examine(only: string | undefined, fix: boolean) {
+  async #examine(only: string | undefined, fix: boolean, names: readonly string[]) {
+    const meant = new Set(names);
     const startedMs = performance.now();
     const checks = this.#checks.filter((check) => only === undefined || check.id.startsWith(only));
     const findings: Finding[] = [];
     for (const check of checks) {
-      const before = await lookAt(check);
+      const before = await lookAt(check, meant);
       const fixable = before.filter((each) => each.fix);
       if (!fix || fixable.length === 0) {
         findings.push(...before.map((each) => shown(check.id, each, false)));
@@ -76,7 +78,7 @@ export class Doctor {
         }
       }
       // Mended is what is not found any more.
-      const after = await lookAt(check);
+      const after = await lookAt(check, meant);
       const left = new Set(after.map((each) => each.finding));
       findings.push(
         ...after.map((each) =>
@@ -245,6 +247,7 @@ export class Doctor {
               : [],
           ),
       },
+      { id: "names.legacy", look: (meant) => this.#legacy(ask, meant) },
       { id: "names.pattern", look: () => this.#names() },
       {
         id: "ghosts.undecided",
@@ -417,25 +420,37 @@ export class Doctor {
         ];
   }
 
+  /** Sessions under the names of the days of one town for a machine: renamed as they run, once it is proven whose they are. */
+  async #legacy(ask: <T>(name: string, input?: unknown) => Promise<T>, named: ReadonlySet<string>): Promise<Found[]> {
+    const world = await this.#town.look();
+    if (!world) return [];
+    return legacySessions(this.#town).map(({ session, declared, pid, proof, held }): Found => {
+      const meant = named.has(session.name);
+      const name = sanitise(session.name);
+      return {
+        ...warning(
+          `${name} is the old name of ${declared.name}${proof === null ? "" : ` (${proof})`}${held === null ? "" : `; left alone: ${held}`}`,
+          "two towns on one machine would fight for it",
+          held === null
+            ? `bosun doctor --fix   renames it; its process goes on (pid ${pid ?? "?"})`
+            : `bosun doctor --fix ${name}   if that is meant`,
+        ),
+        ...((held === null || (meant && !/taken|already/.test(held))) && {
+          fix: async () => {
+            await ask("ghost.adopt", {
+              name: session.name,
+              as: declared.id,
+              purpose: declared.about || declared.id,
+              lifecycle: declared.restart.policy === "never" ? "manual" : "persistent",
+            });
+          },
+        }),
+      };
+    });
+  }
+
   #names(): Found[] {
-    const { plan } = this.#town;
-    const world = this.#town.world?.sessions ?? [];
-    const legacy = plan
-      ? world.flatMap((session) => {
-          const identity = parseName(plan.names, session.name);
-          const foreign = session.marks !== null && session.marks.town !== plan.town;
-          return identity?.legacy && !foreign
-            ? [
-                warning(
-                  `${session.name} is a name from the days of one town for a machine`,
-                  "two towns would fight for it",
-                  `bosun ghosts show ${session.name}`,
-                ),
-              ]
-            : [];
-        })
-      : [];
-    return [...legacy, ...(plan?.notes ?? []).map((each) => note(each, "a newcomer has to ask", "bosun check"))];
+    return (this.#town.plan?.notes ?? []).map((each) => note(each, "a newcomer has to ask", "bosun check"));
   }
 
   async #chapters(what: "burned" | "blind", ask: <T>(name: string, input?: unknown) => Promise<T>): Promise<Found[]> {
@@ -468,9 +483,9 @@ export class Doctor {
   }
 }
 
-async function lookAt(check: Check): Promise<Found[]> {
+async function lookAt(check: Check, meant: ReadonlySet<string>): Promise<Found[]> {
   try {
-    return await check.look();
+    return await check.look(meant);
   } catch (error) {
     return [
       {

@@ -240,7 +240,8 @@ export class RollCall {
       ? { session: namesake, file: town.plan!.file || null, entry: {} }
       : await this.#declare(session, input, actor, answers, found.class);
     const epoch = nextEpoch(town, declared.session.id);
-    if (declared.session.name !== session.name) await town.tmux.rename(session.id, declared.session.name);
+    const from = session.name;
+    if (declared.session.name !== from) await town.tmux.rename(session.id, declared.session.name);
     await town.tmux.mark(session, {
       town: town.name.name,
       id: declared.session.id,
@@ -251,7 +252,20 @@ export class RollCall {
     const ours = world.sessions.find((each) => each.id === session.id)!;
     await town.ledger.write({
       actor: actor.name,
-      decide: () => ({ events: adoption(declared.session, ours, world.server, "adopted"), result: null }),
+      decide: () => ({
+        events: [
+          ...(declared.session.name === from
+            ? []
+            : [
+                {
+                  type: "session.renamed" as const,
+                  data: { session: declared.session.id, from, to: declared.session.name },
+                },
+              ]),
+          ...adoption(declared.session, ours, world.server, "adopted"),
+        ],
+        result: null,
+      }),
     });
     await this.#decide(found, "adopted", input.purpose, actor, { answers, session: declared.session.id });
     return {

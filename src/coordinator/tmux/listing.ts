@@ -42,9 +42,11 @@ const CLIENT_FORMAT = ["#{client_control_mode}", "#{client_activity}", "#{sessio
 /** Everything in one question; ids and numbers first, the one field others choose last. */
 export function listing(control: string): readonly Command[] {
   // What is heard hangs in our own session too: twice the lines, and nothing new in them.
-  const others = ["-f", `#{!=:#{session_name},${control}}`];
+  // Nor those of other towns' coordinators: they show nothing that is not shown elsewhere.
+  const others = ["-f", `#{&&:#{!=:#{session_name},${control}},#{?#{@bosun-control},0,1}}`];
+  const seen = ["-f", `#{||:#{==:#{session_name},${control}},#{?#{@bosun-control},0,1}}`];
   return [
-    ["list-sessions", "-F", SESSION_FORMAT],
+    ["list-sessions", ...seen, "-F", SESSION_FORMAT],
     ["list-windows", "-a", ...others, "-F", WINDOW_FORMAT],
     ["list-panes", "-a", ...others, "-F", PANE_FORMAT],
     ["list-clients", "-F", CLIENT_FORMAT],

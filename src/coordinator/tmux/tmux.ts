@@ -30,6 +30,8 @@ export interface TmuxOptions {
   town: string;
   /** Configuration for a server we start; null = the user's own on their default server, none elsewhere. */
   config: string | null;
+  /** A variable, `NAME=value`, that the environment of this town's processes holds and that of no other town of its name. */
+  marker?: string;
   log?: (message: string, detail?: Record<string, unknown>) => void;
   env?: Record<string, string | undefined>;
 }
@@ -97,6 +99,7 @@ class Driver implements Tmux {
   readonly #env: Record<string, string>;
   readonly #log: NonNullable<TmuxOptions["log"]>;
   readonly #listeners = new Set<(notice: TmuxNotice) => void>();
+  readonly #marker: string | null;
   readonly #pulse = new Pulse();
   #client: ControlClient | null = null;
   #connecting: Promise<Server | null> | null = null;
@@ -115,6 +118,7 @@ class Driver implements Tmux {
   constructor(options: TmuxOptions) {
     this.socketFlags = ["-L", options.socket];
     this.#town = options.town;
+    this.#marker = options.marker ?? null;
     this.#control = `_bosun-${options.town.replace(/[^A-Za-z0-9_-]/g, "_")}`;
     this.#config =
       options.config !== null ? ["-f", options.config] : options.socket === "default" ? [] : ["-f", "/dev/null"];
@@ -191,9 +195,14 @@ class Driver implements Tmux {
   }
 
   async reap(ids: readonly string[], options: StopOptions = {}): Promise<number> {
-    const left = ids.flatMap((id) => treeOf([], [`BOSUN_TOWN=${this.#town}`, `BOSUN_SESSION=${id}`]));
+    const left = ids.flatMap((id) => treeOf([], this.#marksOf(this.#town, id)));
     if (left.length > 0) await this.#end(left, left, options);
     return left.length;
+  }
+
+  /** What the environment of every process of a session holds. Towns of one name in two homes are told apart by `marker`. */
+  #marksOf(town: string, id: string): string[] {
+    return [`BOSUN_TOWN=${town}`, `BOSUN_SESSION=${id}`, ...(this.#marker === null ? [] : [this.#marker])];
   }
 
   async respawn(pane: PaneId, birth: PaneBirth, options: { kill?: boolean } = {}): Promise<void> {
@@ -647,7 +656,7 @@ class Driver implements Tmux {
     options: StopOptions,
   ): Promise<void> {
     const trees = doomed.map(({ session, pids }) =>
-      treeOf(pids, session.marks ? [`BOSUN_TOWN=${session.marks.town}`, `BOSUN_SESSION=${session.marks.id}`] : []),
+      treeOf(pids, session.marks ? this.#marksOf(session.marks.town, session.marks.id) : []),
     );
     const all = trees.flat().filter((each) => each.pid !== this.#client?.pid && each.pid !== this.#server?.pid);
     const own = new Set(doomed.flatMap(({ pids }) => pids));

@@ -67,7 +67,7 @@ async function wish(agent: string, text: string): Promise<void> {
  * Waits until bosun says so, and the agent's own profile knows its screen for that; keeps the true screen when asked to.
  * `source` is who said it: the program itself, where it does.
  */
-async function says(agent: string, rule: string, state: string, source = /./): Promise<void> {
+async function says(agent: string, rule: string, state: string, source = /./, withinMs = 20_000): Promise<void> {
   let last = "";
   await until(
     async () => {
@@ -77,7 +77,7 @@ async function says(agent: string, rule: string, state: string, source = /./): P
       return known && source.test(activity.source) && [state, "done-unseen"].includes(activity.state);
     },
     `${agent} to be ${state} by ${rule}`,
-    20_000,
+    withinMs,
   ).catch((error: unknown) => {
     throw new Error(`${(error as Error).message}; ${last}\n${town.capture(`=${agent}:`)}`);
   });
@@ -208,8 +208,9 @@ describe("real agents, offline, against a model on loopback", () => {
           provider: { local: { ...local, models: model } },
         }),
       );
-      await start("opencode");
-      await says("opencode", "prompt", "idle");
+      await start("opencode", { OPENCODE_DISABLE_MODELS_FETCH: "1", OPENCODE_DISABLE_AUTOUPDATE: "1" });
+      // Without a network it tries for a while before it paints anything.
+      await says("opencode", "prompt", "idle", /./, 75_000);
       await wish("opencode", "slow please");
       await says("opencode", "working", "working", /^hook:session.status$/);
       await says("opencode", "prompt", "idle", /^hook:session/);

@@ -60,7 +60,7 @@ test("S2-35, S2-37: a name without a function is noted, unless its exception is 
   expect((await town.json("check")).notes).toHaveLength(2);
 });
 
-test("S2-39, S2-41: aboard a ship a session without a purpose, or without a word on what restarts it, is refused with its place", async () => {
+test("S2-39, S2-41, S2-42: aboard a ship a session without a purpose, or without a word on what restarts it, is refused with its place", async () => {
   town.plan(`version: 1
 names: ship
 sessions:
@@ -70,6 +70,17 @@ sessions:
   expect(ran.code).toBe(2);
   expect(ran.stderr).toMatch(/:4:3: clod_bridge has no purpose[\s\S]*about: what this session does/);
   expect(ran.stderr).toMatch(/nothing says what restarts clod_bridge[\s\S]*restart: always/);
+  town.plan(`version: 1
+sessions:
+  clod_bridge: { run: "exec sleep 900" }
+`);
+  town.plan(`version: 1
+sessions:
+  clod_bridge: { about: Monitoring, lifecycle: persistent, run: "exec sleep 900" }
+`);
+  const unkept = await town.run(["up"]);
+  expect(unkept.code).toBe(2);
+  expect(unkept.stderr).toMatch(/clod_bridge is persistent and nothing restarts it[\s\S]*restart: always/);
   town.plan(`version: 1
 sessions:
   clod_bridge: { run: "exec sleep 900" }

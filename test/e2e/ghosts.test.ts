@@ -116,7 +116,10 @@ test("S2-44, O2-01: the five questions are answered from the kernel, tmux and th
   expect(answers.what).toMatchObject({ pid: Number(pid), user: expect.any(String), windows: 1, panes: 1 });
   expect(answers.what.command).toContain("sh -c");
   expect(Math.abs(Date.parse(answers.what.started) - Date.now())).toBeLessThan(60_000);
-  expect(answers.does).toMatchObject({ cwd: expect.stringContaining("/"), last_lines: ["working on it"] });
+  expect(answers.does).toMatchObject({
+    cwd: expect.stringContaining("/"),
+    last_lines: expect.arrayContaining(["working on it"]),
+  });
   expect(answers.touches.children.join()).toContain("sleep 901");
   expect(answers.made_by.parent).toContain("tmux");
   expect(answers.breaks).toEqual({ attached: 0, stands_on: [] });

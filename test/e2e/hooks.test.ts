@@ -25,6 +25,8 @@ const activity = async (name: string) => (await town.json("explain", name)).acti
 
 test("O3-20: what a program's hooks say is its state, with its source, until its screen shows something newer", async () => {
   await town.ok("new", "ann", "--", "sh");
+  // Its first prompt is on its screen: what it says after that is newer.
+  await until(async () => ["idle", "done-unseen"].includes((await activity("ann")).state), "its prompt");
   await hook("ann", {
     hook_event_name: "PermissionRequest",
     tool_name: "Bash",

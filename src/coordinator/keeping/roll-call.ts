@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { BosunError } from "../../protocol/error.ts";
 import {
@@ -30,6 +30,7 @@ import type { TmuxSession, World } from "../tmux/port.ts";
 import { treeOf } from "../tmux/process-tree.ts";
 import type { Town } from "../town.ts";
 import { adoption, nextEpoch, type Reconcile } from "../up.ts";
+import { replaceFile } from "./replace-file.ts";
 
 /** Nothing is ended on one sighting: so long it must have been there, seen at both ends. */
 const SEEN_FOR_MS = 5_000;
@@ -317,13 +318,13 @@ export class RollCall {
         fix: `put this under sessions: ${id}: ${JSON.stringify(entry)}`,
       });
     }
-    replace(file, after);
+    replaceFile(file, after);
     try {
       const plan = town.planFrom(file);
       await this.#reconcile.inForce(plan, actor);
       return { session: plan.sessions.find((each) => each.id === id)!, file, entry };
     } catch (error) {
-      replace(file, before);
+      replaceFile(file, before);
       throw error;
     }
   }
@@ -462,13 +463,6 @@ export class RollCall {
       }),
     });
   }
-}
-
-/** Whole or not at all, with the mode it had; a link stays a link. */
-function replace(file: string, text: string): void {
-  const target = realpathSync(file);
-  writeFileSync(`${target}.new`, text, { mode: statSync(target).mode & 0o777 });
-  renameSync(`${target}.new`, target);
 }
 
 function entryOf(

@@ -23,8 +23,9 @@ import { restartRows, sessionRow } from "../../sessions/projection.ts";
 import { Ticker } from "../../ticker.ts";
 import type { Town } from "../../town.ts";
 import type { Reconcile } from "../../up.ts";
+import { replaceFile } from "../replace-file.ts";
 import { Accounts, type Around, CARRIED, closingLine, turned } from "./accounts.ts";
-import { filesOf, replaceFile, type SeriesFiles } from "./files.ts";
+import { filesOf, type SeriesFiles } from "./files.ts";
 import { keyOf, MAIN, NOTED_STEP, Pulses } from "./pulses.ts";
 
 type Views = Ledger["views"];

@@ -1,18 +1,10 @@
-import {
-  appendFileSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { ChapterSpec } from "../../../protocol/chapter.ts";
 import { digestOf, sessionsEntry, todoText } from "../../chapters/handshake.ts";
 import { type ChapterRow, chaptersOf, handoffOf, handoffRow, isVersion } from "../../chapters/projection.ts";
 import type { Ledger } from "../../log/ledger.ts";
+import { replaceFile } from "../replace-file.ts";
 
 /** Chapters whose entry is looked for in SESSIONS.md: a crash leaves the newest out, not older ones. */
 const LOOKED_AT = 20;
@@ -40,16 +32,6 @@ export function filesOf(stateFolder: string, series: string, spec: ChapterSpec |
     phase: join(folder, "phase"),
     brief: (number) => join(folder, `brief-${number}.md`),
   };
-}
-
-/** Whole or not at all, also after a crash; a link stays a link, and the mode stays as it is. */
-export function replaceFile(file: string, text: string): void {
-  const target = existsSync(file) ? realpathSync(file) : file;
-  const known = statSync(target, { throwIfNoEntry: false });
-  if (!known) mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-  const scratch = `${target}.${process.pid}.new`;
-  writeFileSync(scratch, text, { mode: known ? known.mode & 0o777 : 0o600, flush: true });
-  renameSync(scratch, target);
 }
 
 export function textOf(file: string): string | null {

@@ -170,7 +170,7 @@ export class ChapterOperations {
       });
     }
     await this.#chapters.acknowledge(row, actor.name, input.force ?? false, input.because ?? null);
-    return { chapter: this.#accounts.shown(chapterRow(this.#town.ledger.views, row.series, row.number)!) };
+    return { chapter: this.#asItIsNow(row) };
   }
 
   async #head(input: InputOf<typeof chapterHead>, actor: Actor) {
@@ -193,7 +193,7 @@ export class ChapterOperations {
       await this.#chapters.append(events, actor.name);
       this.#accounts.publish(row.series);
     }
-    return { chapter: this.#accounts.shown(chapterRow(this.#town.ledger.views, row.series, row.number)!) };
+    return { chapter: this.#asItIsNow(row) };
   }
 
   async #work(input: InputOf<typeof chapterWork>, actor: Actor) {
@@ -218,7 +218,7 @@ export class ChapterOperations {
       );
       this.#accounts.publish(row.series);
     }
-    return { chapter: this.#accounts.shown(chapterRow(this.#town.ledger.views, row.series, row.number)!) };
+    return { chapter: this.#asItIsNow(row) };
   }
 
   async #note(input: InputOf<typeof chapterNote>, actor: Actor) {
@@ -236,7 +236,7 @@ export class ChapterOperations {
     if (input.turns !== undefined) pulse.turns = Math.max(pulse.turns, input.turns);
     if (input.tokens !== undefined) pulse.tokens = Math.max(pulse.tokens, input.tokens);
     await this.#chapters.append([this.#pulses.noted(row, input.text ?? null)], actor.name);
-    return { chapter: this.#accounts.shown(chapterRow(this.#town.ledger.views, row.series, row.number)!) };
+    return { chapter: this.#asItIsNow(row) };
   }
 
   async #extend(input: InputOf<typeof chapterExtend>, actor: Actor) {
@@ -268,7 +268,7 @@ export class ChapterOperations {
     );
     this.#chapters.moved(row);
     this.#accounts.publish(row.series);
-    return { chapter: this.#accounts.shown(chapterRow(this.#town.ledger.views, row.series, row.number)!) };
+    return { chapter: this.#asItIsNow(row) };
   }
 
   async #write({ session: text, close = false, ...given }: InputOf<typeof handoffWrite>, actor: Actor) {
@@ -347,6 +347,10 @@ export class ChapterOperations {
   }
 
   /** What is new and permanent goes into shared memory: one fact each, said once. */
+  #asItIsNow({ series, number }: ChapterRow) {
+    return this.#accounts.shown(chapterRow(this.#town.ledger.views, series, number)!);
+  }
+
   #discoveries(row: ChapterRow, texts: readonly string[], actor: Actor): { events: Event[]; keys: string[] } {
     const keys = texts.map(
       (each) => `${row.series}/${row.number}/${createHash("sha256").update(each).digest("hex").slice(0, 8)}`,

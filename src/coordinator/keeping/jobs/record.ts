@@ -87,7 +87,6 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
     };
     display.taps.add(tap);
     attached = { display, tap };
-    const before = early.length;
     const text = (await town.tmux.capture([display.pane], { historyLines: HISTORY_LINES })).get(display.pane) ?? "";
     const picture = display.screen.fullScreen ? [] : standing(text, display);
     const fresh = missing(tailOf(file), picture);
@@ -95,16 +94,15 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
       waiting.push(...fresh);
       write();
     }
-    const rest: string[] = early.slice(before);
+    const rest = early.join("");
     early = null;
     // What came while the picture was taken may stand on it already.
-    const held = linesOf(Buffer.from(rest.join("").slice(0, rest.join("").lastIndexOf("\n") + 1)));
-    const known = picture.slice(-held.length);
-    let same = Math.min(held.length, known.length);
-    while (same > 0 && !equal(known.slice(-same), held.slice(0, same))) same--;
-    const joined = rest.join("");
+    const complete = rest.lastIndexOf("\n") + 1;
+    const held = linesOf(Buffer.from(rest.slice(0, complete)));
+    let same = Math.min(held.length, picture.length);
+    while (same > 0 && !equal(picture.slice(-same), held.slice(0, same))) same--;
     waiting.push(...held.slice(same));
-    half = joined.slice(joined.lastIndexOf("\n") + 1);
+    half = rest.slice(complete);
     if (waiting.length > 0) timer ??= setTimeout(write, WRITE_AFTER_MS);
   };
 

@@ -1,5 +1,5 @@
 import type { PlanJob } from "../../../protocol/plan.ts";
-import { replaceFile } from "../chapters/files.ts";
+import { replaceFile } from "../replace-file.ts";
 import type { Bench, Work } from "./work.ts";
 
 /** The screen of a session, as tmux captures it, in a file: whole or not at all, at every reading. */

@@ -15,7 +15,7 @@ import { GENERIC, type Profile, profileFor } from "./screens/profile.ts";
 import { Recording } from "./screens/recording.ts";
 import type { Screen } from "./screens/screen.ts";
 import { Ticker } from "./ticker.ts";
-import type { PaneId, Picture, TmuxPane, TmuxWindow, World } from "./tmux/port.ts";
+import type { PaneId, Picture, TmuxPane, TmuxWindow, WantedPicture, World } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 
 /** A changed screen goes out this often: what an eye takes for at once. */
@@ -32,9 +32,6 @@ const FILES_EVERY_MS = 100;
 
 /** A session that runs has its picture within this. */
 const READY_WITHIN_MS = 3_000;
-
-/** A pane that never rests long enough for a picture gets the last one taken. */
-const PICTURES = 5;
 
 /** Scrollback that is read when a pane is first heard. */
 const ABOVE_LINES = 10_000;
@@ -98,7 +95,7 @@ export class Displays {
   readonly #every: NodeJS.Timeout;
   readonly #files: Ticker;
   #pictures: Promise<Map<PaneId, Picture>> | null = null;
-  #pictured: PaneId[] = [];
+  #pictured: WantedPicture[] = [];
   #closed = false;
 
   constructor(
@@ -283,22 +280,19 @@ export class Displays {
         this.#judgeSoon(display);
       }
     });
-    let picture = null;
     let pictured = 0;
-    for (let look = 0; look < PICTURES; look++) {
-      const before = early.length;
-      picture = await this.#picture(display.pane);
-      pictured = early.length;
-      // Nothing came in between: the picture and what follows it fit together.
-      if (pictured === before) break;
-    }
-    for (const bytes of display.recording.before(BUFFER_BYTES)) display.buffer.add(bytes);
+    const before = display.recording.before(BUFFER_BYTES);
+    const picture = await this.#picture({
+      pane: display.pane,
+      above: before.length === 0 ? ABOVE_LINES : 0,
+      onTaken: () => {
+        pictured = early?.length ?? 0;
+      },
+    });
+    for (const bytes of before) display.buffer.add(bytes);
     if (picture) {
-      const { lines, cursor, alternate } = picture;
+      const { lines, above, cursor, alternate } = picture;
       // What it wrote before it was heard is part of what it wrote; also what has left the screen since.
-      // A screen that was never full has lost nothing.
-      const full = cursor.y === lines.length - 1 || (lines.at(-1) ?? "").trim() !== "";
-      const above = full && display.buffer.end === 0 && !alternate ? await this.#above(display.pane, lines) : [];
       const written = alternate ? "" : upTo([...above, ...lines], { x: cursor.x, y: above.length + cursor.y });
       if (display.buffer.end === 0 && written.trim() !== "") keep(Buffer.from(written));
       const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;
@@ -316,28 +310,17 @@ export class Displays {
     await display.screen.feed("");
   }
 
-  /** What had scrolled off a pane's screen when that picture of it was taken, oldest first. */
-  async #above(pane: PaneId, picture: readonly string[]): Promise<string[]> {
-    const text = (await this.#town.tmux.capture([pane], { historyLines: ABOVE_LINES })).get(pane) ?? "";
-    const above = text.replace(/\n$/, "").split("\n").slice(0, -picture.length);
-    // What has scrolled off since stands on the picture still.
-    const rows = picture.map((row) => row.replace(SGR, "").trimEnd());
-    let since = Math.min(rows.length, above.length);
-    while (since > 0 && rows.slice(0, since).some((row, index) => row !== above.at(index - since)!.trimEnd())) since--;
-    return since === 0 ? above : above.slice(0, -since);
-  }
-
   /** Pictures asked for within a moment are taken together. */
-  async #picture(pane: PaneId): Promise<Picture | null> {
+  async #picture(wanted: WantedPicture): Promise<Picture | null> {
     this.#pictures ??= (async () => {
       await new Promise((resolve) => setTimeout(resolve, PICTURES_WITHIN_MS));
-      const panes = this.#pictured;
+      const all = this.#pictured;
       this.#pictured = [];
       this.#pictures = null;
-      return this.#town.tmux.pictures(panes);
+      return this.#town.tmux.pictures(all);
     })();
-    this.#pictured.push(pane);
-    return (await this.#pictures).get(pane) ?? null;
+    this.#pictured.push(wanted);
+    return (await this.#pictures).get(wanted.pane) ?? null;
   }
 
   #drop(pane: PaneId, display: Display | null): void {

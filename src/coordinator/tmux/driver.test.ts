@@ -256,6 +256,44 @@ describe("windows", () => {
     expect(plain("list-panes", "-a", "-F", "#{pane_pid}")).not.toContain(String(window.panes[0]!.pid));
   });
 
+  test("a picture fits what is heard after it: no line is lost or there twice, however much is written meanwhile", async () => {
+    await tmux.start([
+      birth("one", {
+        argv: ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line-$i; [ $((i % 40)) = 0 ] && sleep 0.02; done"],
+      }),
+    ]);
+    const one = sessionOf(await tmux.observe(), "one")!;
+    const { id: pane } = one.windows[0]!.panes[0]!;
+    const heard: Buffer[] = [];
+    tmux.on((notice) => {
+      if (notice.kind === "output") heard.push(notice.bytes);
+    });
+    await tmux.hear([one.windows[0]!.id]);
+    for (let round = 0; round < 20; round++) {
+      let taken: number | null = null;
+      const pictures = await tmux.pictures([
+        {
+          pane,
+          above: round % 2 === 0 ? 10_000 : 0,
+          onTaken: () => {
+            taken = heard.length;
+          },
+        },
+      ]);
+      await until(() => heard.length > taken! + 5, "more to be written");
+      const { above, lines, cursor } = pictures.get(pane)!;
+      const screen = [...above, ...lines.slice(0, cursor.y), lines[cursor.y]!.trimEnd()].join("\r\n");
+      const numbers = [...(screen + Buffer.concat(heard.slice(taken!)).toString()).matchAll(/line-(\d+)(?=\r)/g)].map(
+        ([, number]) => Number(number),
+      );
+      const gaps = numbers.filter((number, index) => index > 0 && number !== numbers[index - 1]! + 1);
+      expect(gaps, `what follows no line ${screen.slice(-30)}`).toEqual([]);
+      expect(numbers.length).toBeGreaterThan(30);
+      if (round % 2 === 0) expect(numbers[0]).toBe(1);
+      if (numbers.at(-1)! > 8_000) break;
+    }
+  });
+
   test("lesson 64 2.2: that are heard give every byte, exactly; and when their session is killed by others they go too", async () => {
     await tmux.start([
       birth("one", { argv: ["sh", "-c", "sleep 0.5; printf 'a\\\\b\\033[1m\\303\\274\\001'; sleep 3600"] }),

@@ -72,9 +72,19 @@ export interface Untouched {
   lastKeyS: number;
 }
 
+/** A pane whose screen is wanted, with at most `above` lines of what has scrolled off it. */
+export interface WantedPicture {
+  pane: PaneId;
+  above: number;
+  /** Called between the last output that is on the picture and the first that is not. */
+  onTaken?: () => void;
+}
+
 export interface Picture {
   /** Rows with SGR sequences. */
   lines: string[];
+  /** What had scrolled off, oldest first, without attributes. */
+  above: string[];
   cursor: Cursor;
   /** The program has asked for the other screen. */
   alternate: boolean;
@@ -159,7 +169,7 @@ export interface Tmux {
   /** Text of a pane: the screen and `historyLines` of scrollback above it, without attributes. */
   capture(panes: PaneId[], options?: { historyLines?: number }): Promise<Map<PaneId, string>>;
   /** Screens as they are now, with colours, and where the cursor stands; without panes that are gone. */
-  pictures(panes: readonly PaneId[]): Promise<Map<PaneId, Picture>>;
+  pictures(wanted: readonly WantedPicture[]): Promise<Map<PaneId, Picture>>;
   /**
    * Byte-exact text into a pane, bracketed when the program asked for it; then Enter when `enter`. Control bytes but LF and tab are
    * refused. With `untouched`, only if that holds at that very moment; gives whether it did.

@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { BosunError } from "../../protocol/error.ts";
 import { birthCommands, keptLayouts, paneWords } from "./births.ts";
 import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
 import { cleanEnvironment } from "./environment.ts";
 import { forkTmux, LEAVING } from "./fork.ts";
 import { listing, worldOf } from "./listing.ts";
+import { pictureCommands, picturesOf } from "./pictures.ts";
 import type {
   Born,
   PaneBirth,
@@ -17,6 +19,7 @@ import type {
   TmuxNotice,
   TmuxSession,
   Untouched,
+  WantedPicture,
   WindowId,
   World,
 } from "./port.ts";
@@ -91,6 +94,12 @@ interface Server {
  */
 const HISTORY: Command[] = [["set-option", "-g", "history-limit", "10000"]];
 
+/** What the window of our control session is called, or begins with: no program or person names one so. */
+const OWN_WINDOW = "_bosun";
+
+/** A control client that does not tell within this is hung or gone. */
+const TOLD_WITHIN_MS = 2_000;
+
 class Driver implements Tmux {
   readonly socketFlags: readonly string[];
   readonly #town: string;
@@ -107,6 +116,9 @@ class Driver implements Tmux {
   #failures: number[] = [];
   #restUntilMs = 0;
   #heard = new Set<WindowId>();
+  /** The window that our control session has of its own, and who waits for it to be called by a certain name. */
+  #ownWindow: WindowId | null = null;
+  readonly #renamed = new Map<string, () => void>();
   #pulseTimer: NodeJS.Timeout | null = null;
   #exitEmptyWas: string | null = null;
   #buffers = 0;
@@ -244,36 +256,40 @@ class Driver implements Tmux {
     return new Map(texts);
   }
 
-  /** By one fork for all, each pane's two answers of one moment. A mark nobody can know stands between them. */
-  async pictures(panes: readonly PaneId[]): Promise<Map<PaneId, Picture>> {
-    const mark = `bosun-${randomUUID()}`;
-    const text = await this.#fork(
-      panes.flatMap((pane): Command[] => [
-        [
-          "display-message",
-          "-p",
-          "-t",
-          target("pane", pane),
-          `${mark} #{pane_id} #{cursor_x} #{cursor_y} #{alternate_on}`,
-        ],
-        ["capture-pane", "-p", "-e", "-t", target("pane", pane)],
-      ]),
-    ).catch((error: unknown) => {
+  async pictures(wanted: readonly WantedPicture[]): Promise<Map<PaneId, Picture>> {
+    const pictures = await this.#take(wanted, this.#client && this.#ownWindow);
+    if (pictures !== null) return pictures;
+    // One that is gone ends the whole list: then each is asked for alone.
+    const each = await Promise.all(wanted.map((one) => this.#take([one], null)));
+    return new Map(each.flatMap((found) => [...(found ?? [])]));
+  }
+
+  /**
+   * By one fork for all. Output comes by another way, the control client's: the last command of the list renames our own window,
+   * which tmux tells the client behind all output that the pictures hold, and before any that they do not.
+   */
+  async #take(wanted: readonly WantedPicture[], own: WindowId | null): Promise<Map<PaneId, Picture> | null> {
+    const mark = `${OWN_WINDOW}-${randomUUID()}`;
+    const told = Promise.withResolvers<void>();
+    const onTaken = (): void => {
+      this.#renamed.delete(mark);
+      for (const each of wanted) each.onTaken?.();
+      told.resolve();
+    };
+    if (own) this.#renamed.set(mark, onTaken);
+    try {
+      const rename: Command[] = own ? [["rename-window", "-t", own, mark]] : [];
+      const text = await this.#fork([...pictureCommands(wanted, mark), ...rename]);
+      if (own) await Promise.race([told.promise, setTimeoutPromise(TOLD_WITHIN_MS, null, { ref: false })]);
+      // The client has gone, or there was none: then nothing is heard anyway.
+      if (!own || this.#renamed.has(mark)) onTaken();
+      return picturesOf(text ?? "", mark);
+    } catch (error) {
       if (error instanceof TmuxRefusal) return null;
       throw error;
-    });
-    // One that is gone ends the whole list: then each is asked for alone.
-    if (text === null && panes.length > 1) {
-      const each = await Promise.all(panes.map((pane) => this.pictures([pane])));
-      return new Map(each.flatMap((found) => [...found]));
+    } finally {
+      this.#renamed.delete(mark);
     }
-    const found = new Map<PaneId, Picture>();
-    for (const part of (text ?? "").split(`${mark} `).slice(1)) {
-      const [first, ...lines] = part.replace(/\n$/, "").split("\n");
-      const [pane, x, y, alternate] = first!.split(" ");
-      found.set(pane as PaneId, { lines, cursor: { x: Number(x), y: Number(y) }, alternate: alternate === "1" });
-    }
-    return found;
   }
 
   async typeText(
@@ -503,7 +519,7 @@ class Driver implements Tmux {
       "-s",
       this.#control,
       "-n",
-      "bosun",
+      OWN_WINDOW,
       "--",
       "sleep",
       "2147483647",
@@ -511,6 +527,8 @@ class Driver implements Tmux {
     const client: ControlClient = new ControlClient(argv, this.#env, {
       onEvent: (event) => {
         if (event.kind === "output") this.#emit({ kind: "output", pane: event.pane as PaneId, bytes: event.bytes });
+        else if (event.name === "window-renamed" && event.rest.startsWith(`${this.#ownWindow} `))
+          this.#renamed.get(event.rest.split(" ")[1]!)?.();
         else if (/^(client-|sessions?-|window-|unlinked-window-|layout-change|pane-mode-changed)/.test(event.name))
           this.#emit({ kind: "changed" });
       },
@@ -564,7 +582,11 @@ class Driver implements Tmux {
     ]);
     for (const line of lines ?? []) {
       const [id = "", name] = line.split("\t");
-      if (name === "bosun" || !/^@\d+$/.test(id)) continue;
+      if (!/^@\d+$/.test(id)) continue;
+      if (name!.startsWith(OWN_WINDOW)) {
+        this.#ownWindow = id as WindowId;
+        continue;
+      }
       const here = `=${this.#control}:${id}`;
       try {
         await this.#send([["unlink-window", "-t", here]]);

@@ -2,13 +2,12 @@ import { join } from "node:path";
 import { BosunError } from "../protocol/error.ts";
 import { agentAt, nameOf, type PlanSession, paneAt } from "../protocol/plan.ts";
 import { screenHistory, screenShow, screenWatch } from "../protocol/screen.ts";
-import { displayWidth } from "../protocol/width.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import type { Hearing } from "./hearing.ts";
 import { meant } from "./look.ts";
 import { declaredPanes } from "./plan/diff.ts";
 import { ActivityTrack, type Judged, judge, weigh } from "./screens/activity.ts";
-import { linesOf } from "./screens/lines.ts";
+import { linesOf, writtenOf } from "./screens/lines.ts";
 import { BUFFER_BYTES, OutputBuffer } from "./screens/output-buffer.ts";
 import { OwnFiles, type OwnSign } from "./screens/own-sign.ts";
 import { GENERIC, type Profile, profileFor } from "./screens/profile.ts";
@@ -35,8 +34,6 @@ const READY_WITHIN_MS = 3_000;
 
 /** Scrollback that is read when a pane is first heard. */
 const ABOVE_LINES = 10_000;
-
-const SGR = /\x1b\[[\d;]*m/g;
 
 /** Panes that come together have their first pictures taken together. */
 const PICTURES_WITHIN_MS = 10;
@@ -291,9 +288,9 @@ export class Displays {
     });
     for (const bytes of before) display.buffer.add(bytes);
     if (picture) {
-      const { lines, above, cursor, alternate } = picture;
+      const { lines, cursor, alternate } = picture;
       // What it wrote before it was heard is part of what it wrote; also what has left the screen since.
-      const written = alternate ? "" : upTo([...above, ...lines], { x: cursor.x, y: above.length + cursor.y });
+      const written = writtenOf(picture);
       if (display.buffer.end === 0 && written.trim() !== "") keep(Buffer.from(written));
       const text = `${alternate ? "\x1b[?1049h" : ""}\x1b[H${lines.join("\r\n")}\x1b[${cursor.y + 1};${cursor.x + 1}H`;
       await display.screen.feed(text);
@@ -523,13 +520,6 @@ export class Displays {
     const first = this.#seen.get(actor.id)?.has(seenKey(display)) !== true;
     return { bytes: display.buffer.end - seen, dropped: Math.max(0, display.buffer.dropped - seen), first };
   }
-}
-
-/** Rows as they were written, with the cursor where it stands: what comes next goes on there. */
-function upTo(lines: readonly string[], { x, y }: { x: number; y: number }): string {
-  const last = lines[y] ?? "";
-  const missing = x - displayWidth(last.replace(SGR, ""));
-  return [...lines.slice(0, y), last + " ".repeat(Math.max(0, missing))].join("\r\n");
 }
 
 function seenKey(display: Display): string {

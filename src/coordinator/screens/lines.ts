@@ -1,3 +1,6 @@
+import { displayWidth } from "../../protocol/width.ts";
+import type { Picture } from "../tmux/port.ts";
+
 const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-~])/g;
 
 /**
@@ -12,4 +15,12 @@ export function linesOf(bytes: Buffer): string[] {
   });
   if (lines.at(-1) === "") lines.pop();
   return lines;
+}
+
+/** What a program must have written for this to stand on its screen and above it: up to the cursor. Of a painted screen, nothing. */
+export function writtenOf({ lines, above, cursor: { x, y }, alternate }: Picture): string {
+  if (alternate) return "";
+  const last = lines[y] ?? "";
+  const missing = x - displayWidth(last.replace(SEQUENCES, ""));
+  return [...above, ...lines.slice(0, y), last + " ".repeat(Math.max(0, missing))].join("\r\n");
 }

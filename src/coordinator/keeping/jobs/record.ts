@@ -14,7 +14,7 @@ import { dirname } from "node:path";
 import { StringDecoder } from "node:string_decoder";
 import type { PlanJob } from "../../../protocol/plan.ts";
 import type { Display } from "../../displays.ts";
-import { linesOf } from "../../screens/lines.ts";
+import { linesOf, writtenOf } from "../../screens/lines.ts";
 import type { Bench, Work } from "./work.ts";
 
 /** Lines of scrollback that are looked through for those nobody recorded, after a time away. */
@@ -78,8 +78,8 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
   /** From here on every byte is heard; what stood there before is compared with the log. */
   const attach = async (display: Display): Promise<void> => {
     let early: string[] | null = [];
+    let taken = 0;
     decoder = new StringDecoder("utf8");
-    half = "";
     const tap = (bytes: Buffer): void => {
       const text = decoder.write(bytes);
       if (early) early.push(text);
@@ -87,23 +87,19 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
     };
     display.taps.add(tap);
     attached = { display, tap };
-    const text = (await town.tmux.capture([display.pane], { historyLines: HISTORY_LINES })).get(display.pane) ?? "";
-    const picture = display.screen.fullScreen ? [] : standing(text, display);
-    const fresh = missing(tailOf(file), picture);
-    if (fresh.length > 0) {
-      waiting.push(...fresh);
-      write();
-    }
-    const rest = early.join("");
+    const onTaken = (): void => {
+      taken = early?.length ?? 0;
+    };
+    const wanted = { pane: display.pane, above: HISTORY_LINES, onTaken };
+    const picture = (await town.tmux.pictures([wanted])).get(display.pane);
+    const stood = picture ? writtenOf(picture) : "";
+    const complete = stood.lastIndexOf("\n") + 1;
+    waiting.push(...missing(tailOf(file), linesOf(Buffer.from(stood.slice(0, complete)))));
+    write();
+    half = stood.slice(complete);
+    const rest = early.slice(taken).join("");
     early = null;
-    // What came while the picture was taken may stand on it already.
-    const complete = rest.lastIndexOf("\n") + 1;
-    const held = linesOf(Buffer.from(rest.slice(0, complete)));
-    let same = Math.min(held.length, picture.length);
-    while (same > 0 && !equal(picture.slice(-same), held.slice(0, same))) same--;
-    waiting.push(...held.slice(same));
-    half = rest.slice(complete);
-    if (waiting.length > 0) timer ??= setTimeout(write, WRITE_AFTER_MS);
+    take(rest);
   };
 
   return {
@@ -119,13 +115,6 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
 
 function equal(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((line, index) => line === b[index]);
-}
-
-/** Complete lines on the screen and above it: the one the cursor stands in is not complete. */
-function standing(text: string, display: Display): string[] {
-  const rows = text.replace(/\n$/, "").split("\n");
-  const above = rows.length - display.screen.rows;
-  return rows.slice(0, Math.max(0, above) + display.screen.cursor.y);
 }
 
 /** Of `lines` those that follow what the log ends with; all of them where nothing fits. */

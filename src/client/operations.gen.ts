@@ -103,6 +103,7 @@ interface Operations {
   "group.leave": typeof registry.groupLeave;
   "group.list": typeof registry.groupList;
   "message.ack": typeof message.messageAck;
+  "message.carry": typeof message.messageCarry;
   "message.dead": typeof message.messageDead;
   "message.inbox": typeof message.messageInbox;
   "message.list": typeof message.messageList;

@@ -2,6 +2,7 @@ import { EventEmitter } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Event, EventType } from "../protocol/event.ts";
+import { schemeOf } from "../protocol/names.ts";
 import { MAX_UNREAD, type Plan, type PlanAgent, type PlanSession } from "../protocol/plan.ts";
 import { eventList } from "../protocol/session.ts";
 import { Credentials } from "./credentials.ts";
@@ -144,9 +145,18 @@ export function openFloor(folder: string, clock: Clock) {
 export function planOf(agents: PlanAgent[], groups: Record<string, string[]> = {}): Plan {
   const panes = agents.map((each) => ({ title: each.id, run: null, cwd: "/", env: {}, agent: each, face: null }));
   const windows = [{ name: "main", layout: null, panes, job: null }];
-  const session = { id: "spx", name: "agents-spx", kind: "agents", windows } as unknown as PlanSession;
+  const session = {
+    id: "spx",
+    name: "agents-spx",
+    kind: "agents",
+    role: null,
+    rig: null,
+    member: null,
+    windows,
+  } as unknown as PlanSession;
   return {
     town: "floor",
+    names: schemeOf(undefined),
     sessions: [session],
     users: [{ id: "steve", role: "viewer", view: null }],
     groups,

@@ -66,6 +66,7 @@ import { Reconcile, registerUp } from "../coordinator/up.ts";
 import { registerViews } from "../coordinator/views.ts";
 import { exitCodeOf, toErrorBody } from "../protocol/error.ts";
 import type { Plan } from "../protocol/plan.ts";
+import { neighboursIn } from "./neighbours.ts";
 
 const LOOK_FOR_LOCK_MS = 500;
 
@@ -198,7 +199,7 @@ async function main(): Promise<void> {
   dispatch.onCall = (actor, operation, stream) => registry.called(actor, operation, stream);
   registerAgents(dispatch, town);
   registerGroups(dispatch, town);
-  const mail = registerMail(dispatch, town);
+  const mail = registerMail(dispatch, town, neighboursIn(home, name.name));
   registerChats(dispatch, town, displays);
   const alerts = new Alerts(dispatch, town);
   const services = new Services(dispatch, town, alerts);

@@ -56,14 +56,15 @@ export const Outcome = z.enum(OUTCOMES);
 export type Outcome = z.infer<typeof Outcome>;
 
 /**
- * What a recipient may look like: `agent`, `town/rig/agent`, a person, `@group`, `#topic`, `*` (everybody registered and not
- * offline, but the sender), `any:python+review` (one agent with all these capabilities, idle ones first).
+ * What a recipient may look like: an agent, a person, a session (`mayor`, `gastown/crew/max`, `gastown/max`, its name), `@group`,
+ * `#topic`, `*` (everybody registered and not offline, but the sender), `any:python+review` (one agent with all these capabilities,
+ * idle ones first), and any of these in another town of this machine: `gt12/mayor`.
  */
 const To = z
   .array(z.string().min(1).max(256))
   .min(1)
   .max(1000)
-  .describe("agent, person, @group, #topic, * or any:CAPABILITY");
+  .describe("agent, session, person, @group, #topic, *, any:CAPABILITY; TOWN/… for another town");
 
 const Subject = z.string().max(512);
 const ReplyTo = z.string().describe("id of the message this replies to");
@@ -112,6 +113,38 @@ export const messageSend = defineOperation({
   }),
   output: Sent,
   errors: ["UNKNOWN_AGENT", "NOT_FOUND", "CONFLICT", "TOO_LARGE", "OVER_QUOTA", "REFUSED"],
+});
+
+/** A message from another town of this machine, by that town's coordinator; written once, whatever is brought how often. */
+export const messageCarry = defineOperation({
+  name: "message.carry",
+  summary: "Bring a message from another town; coordinators do this for each other",
+  effect: "write",
+  role: "admin",
+  input: z.strictObject({
+    town: z.string().min(1).max(64).describe("the sender's town"),
+    from: z.string().min(1).max(256).describe("the sender, as their town calls them"),
+    to: z.array(z.string().min(1).max(256)).min(1).max(1000).describe("as this town is to read them"),
+    id: z.string().min(1).max(64),
+    thread: z.string().min(1).max(64),
+    type: MessageType,
+    subject: Subject,
+    body: z.string(),
+    dataJson: JsonText.nullable(),
+    priority: Priority,
+    inReplyTo: ReplyTo.nullable(),
+    human: z.boolean(),
+    ack: z.boolean(),
+    expiresAtMs: z.number().nullable(),
+    sentAtMs: z.number(),
+    dry: z.boolean().optional().describe("only say who would get it"),
+  }),
+  output: z.looseObject({
+    recipients: z.array(z.string()),
+    refused: z.array(z.object({ to: z.string(), code: z.string(), what: z.string(), why: z.string().nullable() })),
+    duplicate: z.boolean(),
+  }),
+  errors: ["REFUSED"],
 });
 
 export const messageReply = defineOperation({

@@ -151,15 +151,15 @@ describe("names of several towns on one machine", () => {
     ]);
   });
 
-  test("S1-25: the seven roles are accepted, another is refused with the list of them", () => {
+  test("S1-25: the roles of a town are accepted, another is refused with the list of them", () => {
     const from = { town: "gt11", rig: "beads", name: "nux" };
-    const roles = ["mayor", "deacon", "boot", "witness", "refinery", "crew", "polecat"];
+    const roles = ["mayor", "deacon", "boot", "witness", "refinery", "crew", "polecat", "dog", "overseer"];
     expect(roles.map((role) => parseSessionName(formatName(gastown, identityOf(gastown, role, from))).role)).toEqual(
       roles,
     );
-    expect(refusal(() => formatName(gastown, who("dog", { name: "rex" })))).toMatchObject({
+    expect(refusal(() => formatName(gastown, who("cat", { name: "rex" })))).toMatchObject({
       code: "BAD_NAME",
-      what: expect.stringContaining('"dog"'),
+      what: expect.stringContaining('"cat"'),
       why: expect.stringContaining(roles.join(", ")),
     });
   });
@@ -194,7 +194,7 @@ describe("names of several towns on one machine", () => {
     const error = refusal(() => parseSessionName("hq-gt11-foo"));
     expect(error).toMatchObject({
       code: "BAD_NAME",
-      why: '"foo" is not a role of a town; these are mayor, deacon, boot',
+      why: '"foo" is not a role of a town; these are mayor, deacon, boot, overseer, and dogs with a name',
     });
     expect(new BosunError(error).exitCode).toBe(2);
   });

@@ -42,6 +42,8 @@ const PRESETS: Record<string, Record<string, string>> = {
     refinery: "gt-<rig>-refinery",
     crew: "gt-<rig>-crew-<name>",
     polecat: "gt-<rig>-<name>",
+    dog: "hq-<town>-dog-<name>",
+    overseer: "hq-<town>-overseer",
   },
   ship: { "crew-function": "<crew>_<function>" },
 };
@@ -357,6 +359,7 @@ export function findClashes(entries: { name: string; label: string }[]): { name:
 }
 
 const GASTOWN = schemeOf("gastown");
+const TOWN_ROLES = ["mayor", "deacon", "boot", "overseer"];
 
 /** `hq-<town>-mayor`. Throws BAD_NAME for a town that cannot be in a name; so do the next two. */
 export function mayorSessionName(town: string): string {
@@ -385,8 +388,8 @@ export function parseSessionName(name: string): Identity & { legacy: boolean } {
   const roleWord = /^hq-.+-([^-]*)$/.exec(name)?.[1];
   throw badName(
     `"${name}" is not a Gas Town session name`,
-    roleWord !== undefined && !["mayor", "deacon", "boot"].includes(roleWord)
-      ? `"${roleWord}" is not a role of a town; these are mayor, deacon, boot`
+    roleWord !== undefined && !TOWN_ROLES.includes(roleWord)
+      ? `"${roleWord}" is not a role of a town; these are ${TOWN_ROLES.join(", ")}, and dogs with a name`
       : (whyBadName(name) ??
           "it is neither hq-<town>-<role>, gt-<rig>-<role>, gt-<rig>-crew-<name> nor gt-<rig>-<name>"),
     "list the sessions bosun knows with `bosun ls`",

@@ -71,7 +71,7 @@ const send: Command = {
   args: "[FROM] TO SUBJECT BODY",
   group: "mail",
   anywhere: true,
-  ops: ["message.send"],
+  ops: ["message.send", "message.carry"],
   flags: {
     ...SEND_FLAGS,
     "in-reply-to": { value: "ID", about: "the message this answers" },

@@ -9,7 +9,7 @@ import { type Actor, type Call, type Dispatch, once } from "../dispatch.ts";
 import { deliveryOf, inboxPage, unreadOf } from "../messages/projection.ts";
 import { tasksPage } from "../tasks/projection.ts";
 import type { Town } from "../town.ts";
-import { whoIs } from "./addressing.ts";
+import type { Addresses } from "./addressing.ts";
 import type { Afterwards, Posted, Sending } from "./sending.ts";
 import { taskInfo } from "./tasks.ts";
 import type { MailWatch } from "./watch.ts";
@@ -49,14 +49,16 @@ interface Pong {
 export class Answering implements Afterwards {
   readonly #town: Town;
   readonly #dispatch: Dispatch;
+  readonly #addresses: Addresses;
   readonly #watch: MailWatch;
   readonly #sentAtMs = new Map<string, number>();
   readonly #pongs = new Map<string, Pong>();
   readonly #awaited = new Map<string, (pong: Pong) => void>();
 
-  constructor(town: Town, dispatch: Dispatch, watch: MailWatch) {
+  constructor(town: Town, dispatch: Dispatch, addresses: Addresses, watch: MailWatch) {
     this.#town = town;
     this.#dispatch = dispatch;
+    this.#addresses = addresses;
     this.#watch = watch;
   }
 
@@ -109,7 +111,7 @@ export class Answering implements Afterwards {
   }
 
   async #ping(sending: Sending, address: string, timeoutMs = PONG_WITHIN_MS, call: Call): Promise<Pinged> {
-    const who = whoIs(this.#town, address);
+    const who = this.#addresses.whoIs(address);
     const sent = await sending.send(call, () => ({ to: [who], subject: "Ping", body: "", type: "ping" }));
     const { id, thread, signal } = sent;
     const own = this.#watch.listens(who) ? await this.#pongWithin(id, timeoutMs) : null;

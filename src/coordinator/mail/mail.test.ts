@@ -413,7 +413,9 @@ test("S4-88: mail to somebody unknown is refused with near names, or kept until 
   expect((await floor.call(ANN, "message.dead")).messages).toEqual([]);
   expect(await codeOf(send(CECE, "dev", { from: "rev" }))).toBe("REFUSED");
   expect(await codeOf(send(CECE, "elsewhere/dev"))).toBe("UNKNOWN_AGENT");
-  expect((await send(CECE, "floor/any-rig/dev")).recipients).toEqual(["dev"]);
+  expect((await send(CECE, "floor/dev")).recipients).toEqual(["dev"]);
+  // A rig that is none is no way to somebody.
+  expect(await codeOf(send(CECE, "floor/any-rig/dev"))).toBe("UNKNOWN_AGENT");
 });
 
 test("S4-89: queued, notified, presented, acked: only handing over the body to its owner is presented", async () => {

@@ -11,7 +11,6 @@ import {
   type Outcome,
 } from "../../protocol/message.ts";
 import type { OutputOf } from "../../protocol/operation.ts";
-import { MAX_UNREAD } from "../../protocol/plan.ts";
 import { checkClaims } from "../credentials.ts";
 import { type Actor, type Call, type Dispatch, once } from "../dispatch.ts";
 import type { Ledger } from "../log/ledger.ts";
@@ -23,14 +22,15 @@ import {
   type MessageRow,
   messageRow,
   takesPart,
-  unreadOf,
 } from "../messages/projection.ts";
 import { rfc3339 } from "../registry.ts";
 import * as work from "../tasks/decide.ts";
 import { taskRow, tasksPage } from "../tasks/projection.ts";
 import type { Town } from "../town.ts";
-import { type Addressed, resolve } from "./addressing.ts";
+import type { Addresses } from "./addressing.ts";
+import { type Carrying, receiptData } from "./carrying.ts";
 import { signalOf } from "./letter.ts";
+import type { Quotas } from "./quotas.ts";
 
 /** As the command sees them: with all that was written before it. */
 type Views = Ledger["views"];
@@ -67,6 +67,9 @@ type Sent = OutputOf<typeof messageSend>;
 /** Pings and syncs are answered one by one; more would be a flood. */
 const MOST_ANSWERS = 100;
 
+/** What the coordinator itself has a part in does not leave its town. */
+const LOCAL_TYPES: ReadonlySet<MessageType> = new Set(["ping", "sync", "task_offer", "task_accept", "handoff"]);
+
 /** Whatever a message of a kind sets in motion once it is durable. */
 export interface Afterwards {
   /** Gives the id of the answer, or null. */
@@ -82,17 +85,22 @@ export interface Afterwards {
 export class Sending {
   readonly #town: Town;
   readonly #afterwards: Afterwards;
-  /** When each sender's messages of the last minute were sent; only where the plan limits them. */
-  readonly #sent = new Map<string, number[]>();
+  readonly #addresses: Addresses;
+  readonly #quotas: Quotas;
+  readonly #carrying: Carrying;
 
-  constructor(town: Town, afterwards: Afterwards) {
+  constructor(town: Town, by: { addresses: Addresses; quotas: Quotas; carrying: Carrying }, afterwards: Afterwards) {
     this.#town = town;
+    this.#addresses = by.addresses;
+    this.#quotas = by.quotas;
+    this.#carrying = by.carrying;
     this.#afterwards = afterwards;
   }
 
   register(dispatch: Dispatch): void {
-    dispatch.handle(messageSend, (input, call) => {
+    dispatch.handle(messageSend, async (input, call) => {
       checkClaims(call.actor, input);
+      for (const address of input.to) await this.#carrying.check(address, call.actor.id);
       const type = input.type ?? (input.to.length === 1 && input.to[0] === "*" ? "broadcast" : "notification");
       return this.send(call, () => ({ ...input, type, dataJson: dataText(input) }));
     });
@@ -127,7 +135,7 @@ export class Sending {
 
   /** Writes the message a caller wishes for, and does what follows from its type. */
   async send(call: Call, wish: (views: Views) => Letter): Promise<Sent> {
-    this.#checkPace(call.actor.id);
+    this.#quotas.checkPace(call.actor.id);
     const { result, position, duplicate } = await this.#town.ledger.write({
       actor: call.actor.name,
       ...once(call),
@@ -150,14 +158,16 @@ export class Sending {
   compose(views: Views, actor: Actor, asked: Letter): { events: Event[]; posted: Posted } {
     checkSizes(asked);
     const now = this.#town.now();
-    const addressed = resolve(this.#town, asked.to, actor.id, asked.queue ?? false);
-    const { recipients, skipped } = this.#withRoom(views, addressed);
+    const addressed = this.#addresses.resolve(asked.to, actor.id, asked.queue ?? false);
+    const { recipients, skipped } = this.#quotas.withRoom(views, addressed);
     const before =
       asked.inReplyTo !== undefined
         ? visible(views, asked.inReplyTo, actor)
         : asked.type === "task_accept"
           ? meantOffer(views, actor, asked.task, recipients)
           : null;
+    const far = LOCAL_TYPES.has(asked.type) && recipients.find((who) => this.#addresses.farRecipient(who));
+    if (far) throw staysHere(asked.type, far);
     if ((asked.type === "ping" || asked.type === "sync") && recipients.length > MOST_ANSWERS) throw tooMany(asked.type);
     const id = timedId(crypto.randomUUID(), now);
     const { task, events } = this.#work(views, actor, asked, before, recipients, id);
@@ -217,9 +227,17 @@ export class Sending {
     if (!mine) throw notYours(actor, id);
     if (mine.state === "acked" && (outcome === "seen" || mine.task === null)) return [];
     const acked: Event = { type: "delivery.acked", data: { messages: [id], to: actor.id, outcome, note } };
-    const events = mine.state === "acked" ? [] : [acked];
+    const events = mine.state === "acked" ? [] : [acked, ...this.#receipt(views, actor, mine, outcome, note)];
     const settles = outcome !== "seen" && (mine.type === "task_offer" || mine.type === "handoff");
     return settles ? this.#settle(views, actor, mine, outcome, note, events) : events;
+  }
+
+  /** Who waits for it in another town is told by a message that is carried there. */
+  #receipt(views: Views, actor: Actor, mine: InboxRow, outcome: Outcome, note: string | null): Event[] {
+    if (!mine.ack || !this.#addresses.farRecipient(mine.from)) return [];
+    const subject = `Acknowledged: ${mine.subject}`.slice(0, 512);
+    const about = { to: [mine.from], subject, body: note ?? "", type: "notification" as const, inReplyTo: mine.id };
+    return this.compose(views, actor, { ...about, dataJson: receiptData(mine.id, outcome, note) }).events;
   }
 
   /** The word about a task, and the news of it for whoever gave it. */
@@ -250,49 +268,6 @@ export class Sending {
         ? work.decline(known, offer.task!, actor.id, note, news.posted.id)
         : work.finish(known, offer.task!, actor.id, note);
     return [...acked, ...settled, ...news.events];
-  }
-
-  /** Leaves out members whose mailboxes are full; somebody named as such is refused. Throws OVER_QUOTA. */
-  #withRoom(views: Views, { recipients, direct }: Addressed): { recipients: string[]; skipped: string[] } {
-    const most = this.#town.plan?.limits.unread ?? MAX_UNREAD;
-    const skipped = recipients.filter(
-      (who) => unreadOf(views, { who, epoch: 0, nowMs: this.#town.now() }).unread >= most,
-    );
-    const full = skipped.find((who) => direct.has(who));
-    if (full !== undefined) {
-      throw new BosunError({
-        code: "OVER_QUOTA",
-        what: `the mailbox of ${full} is full`,
-        why: `it holds ${most} unread messages; limits.unread of the floor plan says how many it may`,
-        fix: `bosun inbox ${full}   shows them; send again when some have been read`,
-        retryAfterMs: 60_000,
-      });
-    }
-    return {
-      recipients: skipped.length === 0 ? recipients : recipients.filter((who) => !skipped.includes(who)),
-      skipped,
-    };
-  }
-
-  /** Counts a message of `sender`. Throws OVER_QUOTA with the time until the next one may be sent. */
-  #checkPace(sender: string): void {
-    const most = this.#town.plan?.limits.sendsPerMinute ?? null;
-    if (most === null) return;
-    const now = this.#town.now();
-    const times = (this.#sent.get(sender) ?? []).filter((at) => at > now - 60_000);
-    this.#sent.set(sender, times);
-    if (times.length < most) {
-      times.push(now);
-      return;
-    }
-    const retryAfterMs = times[0]! + 60_000 - now;
-    throw new BosunError({
-      code: "OVER_QUOTA",
-      what: `${sender} has sent ${most} messages within a minute`,
-      why: "limits.sends_per_minute of the floor plan allows no more",
-      fix: `send it again in ${Math.ceil(retryAfterMs / 1000)} s`,
-      retryAfterMs,
-    });
   }
 }
 
@@ -340,6 +315,15 @@ function checkSizes({ body, dataJson = "" }: Letter): void {
       fix: "put it in a file and send the path",
     });
   }
+}
+
+function staysHere(type: MessageType, recipient: string): BosunError {
+  return new BosunError({
+    code: "REFUSED",
+    what: `a ${type} cannot go to ${recipient}`,
+    why: "tasks and answers of the coordinator belong to one town",
+    fix: "send a request there",
+  });
 }
 
 function tooMany(type: string): BosunError {

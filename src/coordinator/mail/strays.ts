@@ -1,6 +1,7 @@
 import type { StoredEvent } from "../../protocol/event.ts";
 import { recipientsWaiting } from "../messages/projection.ts";
 import type { Town } from "../town.ts";
+import type { Addresses } from "./addressing.ts";
 
 /**
  * Recipients whom nobody knows: mail was kept for them before they came, or they have left. Held in memory, because the
@@ -8,14 +9,16 @@ import type { Town } from "../town.ts";
  */
 export class Strays {
   readonly #town: Town;
+  readonly #addresses: Addresses;
   readonly #leave: () => void;
   /** Null: everybody with mail has to be asked for anew. */
   #strays: Set<string> | null = null;
   /** Those who were known when mail last came for them. */
   readonly #known = new Set<string>();
 
-  constructor(town: Town) {
+  constructor(town: Town, addresses: Addresses) {
     this.#town = town;
+    this.#addresses = addresses;
     this.#leave = town.ledger.tail((entry) => this.#follow(entry));
     town.on("plan", () => this.#forget());
   }
@@ -41,7 +44,7 @@ export class Strays {
   }
 
   #look(who: string): void {
-    if (this.#town.registry.known(who)) this.#known.add(who);
+    if (this.#town.registry.known(who) || this.#addresses.farRecipient(who)) this.#known.add(who);
     else this.#strays?.add(who);
   }
 

@@ -4,6 +4,7 @@ import { BosunError } from "../protocol/error.ts";
 import type { Event, SessionOpened } from "../protocol/event.ts";
 import { timedId } from "../protocol/id.ts";
 import { MAX_OPENED, RESERVED_NAMES, SESSION_LABEL, SESSION_LABEL_RULE, type SessionType } from "../protocol/labels.ts";
+import { roleOfOldName } from "../protocol/names.ts";
 import {
   sessionClose,
   sessionExport,
@@ -13,7 +14,7 @@ import {
   sessionType,
 } from "../protocol/opened.ts";
 import type { InputOf } from "../protocol/operation.ts";
-import { nameOf, type PlanSession } from "../protocol/plan.ts";
+import { nameOf, type Plan, type PlanSession } from "../protocol/plan.ts";
 import { sanitise } from "../protocol/text.ts";
 import type { Actor, Dispatch } from "./dispatch.ts";
 import { harnessOf } from "./harness/launch.ts";
@@ -59,7 +60,7 @@ export class Opening {
     const original = input.instanceOf === undefined ? null : this.#original(input.instanceOf);
     const taken = new Set((town.plan?.sessions ?? []).flatMap((each) => [each.label ?? each.name, each.id, each.name]));
     const label = input.name ?? (original ? freeLabel(nameOf(original.session), taken) : twoWords(taken));
-    checkLabel(label, taken);
+    checkLabel(label, taken, town.plan);
     this.#checkRoom();
     const session = `x${timedId(crypto.randomUUID(), town.now()).slice(-10)}`;
     const from = original?.cwd ?? input.cwd ?? process.env.HOME ?? "/";
@@ -194,7 +195,7 @@ export class Opening {
     const town = this.#town;
     const declared = this.#opened(input.session, actor);
     const others = (town.plan?.sessions ?? []).filter((each) => each.id !== declared.id);
-    checkLabel(input.to, new Set(others.flatMap((each) => [each.label ?? each.name, each.id, each.name])));
+    checkLabel(input.to, new Set(others.flatMap((each) => [each.label ?? each.name, each.id, each.name])), town.plan);
     const found = town.world?.sessions.find((each) => each.marks?.id === declared.id);
     const to = input.to.replaceAll(" ", "_");
     if (found && found.name !== to) await town.tmux.rename(found.id, to);
@@ -337,13 +338,14 @@ function entryOf(
   };
 }
 
-function checkLabel(label: string, taken: ReadonlySet<string>): void {
+function checkLabel(label: string, taken: ReadonlySet<string>, plan: Plan | null): void {
   const reserved = RESERVED_NAMES.has(label);
-  if (!SESSION_LABEL.test(label) || reserved) {
+  const old = plan && roleOfOldName(plan.names, label);
+  if (!SESSION_LABEL.test(label) || reserved || old) {
     throw new BosunError({
       code: "USAGE",
       what: `"${sanitise(label.slice(0, 80))}" cannot be a session's name`,
-      why: reserved ? "it is reserved" : SESSION_LABEL_RULE,
+      why: old ? `it is the old name of the ${old}` : reserved ? "it is reserved" : SESSION_LABEL_RULE,
       fix: "choose another; without a name one is made up",
     });
   }

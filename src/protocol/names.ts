@@ -263,9 +263,8 @@ function whyBadPart(scheme: Scheme, template: Template, field: Field, value: str
  */
 export function parseName(scheme: Scheme, text: string): (Identity & { legacy: boolean }) | null {
   if (whyBadName(text)) return null;
-  const legacyNames = LEGACY_NAMES[scheme.preset] ?? {};
-  if (scheme.legacy === "accept" && Object.hasOwn(legacyNames, text))
-    return { role: legacyNames[text]!, town: "", rig: "", name: "", legacy: true };
+  const old = scheme.legacy === "accept" ? roleOfOldName(scheme, text) : null;
+  if (old !== null) return { role: old, town: "", rig: "", name: "", legacy: true };
   for (const template of compile(scheme)) {
     const match = template.pattern.exec(text);
     if (!match) continue;
@@ -280,6 +279,12 @@ export function parseName(scheme: Scheme, text: string): (Identity & { legacy: b
     return Object.hasOwn(scheme.templates, identity.name) ? null : identity;
   }
   return null;
+}
+
+/** The role whose sessions were called so while one machine held one town; null for any other name. Such a name is never made. */
+export function roleOfOldName(scheme: Scheme, text: string): string | null {
+  const names = LEGACY_NAMES[scheme.preset] ?? {};
+  return Object.hasOwn(names, text) ? names[text]! : null;
 }
 
 function sameIdentity(left: Identity, right: Identity): boolean {

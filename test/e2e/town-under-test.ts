@@ -161,6 +161,7 @@ export class TownUnderTest {
     const pid = this.coordinatorPid();
     await this.run(["stop"]).catch(() => {});
     if (pid !== null && existsSync(`/proc/${pid}`)) process.kill(pid, "SIGKILL");
+    const nameless = this.#withoutTown();
     try {
       this.tmux("kill-server");
     } catch {
@@ -168,6 +169,19 @@ export class TownUnderTest {
     }
     this.#endControlClients();
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+    if (nameless.length > 0) throw new Error(`made by us, and without the town in their names: ${nameless.join(", ")}`);
+  }
+
+  /** Sessions that carry our mark under a name that only one town of a machine could have: whatever was tested, none is left. */
+  #withoutTown(): string[] {
+    try {
+      return this.tmux("list-sessions", "-f", "#{@town}", "-F", "#{session_name}")
+        .split("\n")
+        .filter((name) => /^(?:hq-(?:mayor|deacon|boot)|gt-boot)$/.test(name));
+    } catch {
+      // No server any more.
+      return [];
+    }
   }
 }
 

@@ -227,6 +227,37 @@ test("S1-01, S1-35, S1-36, S1-37, S1-38, S1-39, S1-41, S1-66: what one town is t
   await run(gt11, "gt11", "stop");
 });
 
+test("S1-45: whatever is asked for, no session of a town is without the town's name; every other test of a town looks for it too", async () => {
+  const gt11 = gastown("gt11");
+  const asked: string[][] = [
+    ...[["up", "mayor"], ["up"], ["restart", "mayor"], ["restart", "@town"], ["down", "hq-mayor"], ["up", "hq-mayor"]],
+    ...[
+      ["new", "hq-mayor", "--", "sleep", "99"],
+      ["new", "helper", "--", "sleep", "99"],
+      ["rename", "helper", "hq-deacon"],
+    ],
+    ...[
+      ["new", "--instance-of", "hq-deacon"],
+      ["doctor", "--fix"],
+      ["view", "open", "steve"],
+      ["up", "--restore"],
+    ],
+    ...[
+      ["adopt", "hq-boot", "--purpose", "x", "--lifecycle", "manual"],
+      ["ghosts"],
+      ["reset-failed", "gt-boot"],
+      ["up", "--yes"],
+    ],
+  ];
+  for (const words of asked) {
+    await run(gt11, "gt11", ...words);
+    const nameless = gt11.sessions().filter((name) => /^(?:hq-(?:mayor|deacon|boot)|gt-boot)$/.test(name));
+    expect([words.join(" "), nameless]).toEqual([words.join(" "), []]);
+  }
+  expect(gt11.sessions()).toEqual(expect.arrayContaining(GT11));
+  await run(gt11, "gt11", "stop");
+});
+
 test("S1-62, S1-63: the same rig in two towns, and two roots of one name, are refused before anything starts", async () => {
   const gt11 = gastown("gt11");
   await run(gt11, "gt11", "up");

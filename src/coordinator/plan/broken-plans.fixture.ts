@@ -79,6 +79,13 @@ export const BROKEN_PLANS: [string, string, string, RegExp, RegExp][] = [
     /"major" is not a role/,
     /did you mean mayor/,
   ],
+  [
+    "S1-45: a session called as a town's mayor was once",
+    "version: 1\ntown: gt11\nnames: gastown\nsessions:\n  hq-mayor: { run: top }\n",
+    "5:3",
+    /"hq-mayor" is the old name of the mayor/,
+    /role: mayor \} {3}is called hq-gt11-mayor/,
+  ],
   ["an unknown scheme", "version: 1\nnames: gasttown\n", "2:8", /no naming scheme "gasttown"/, /names: floor/],
   [
     "a placeholder nobody fills",

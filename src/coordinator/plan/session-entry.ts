@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { constants } from "node:os";
 import { BosunError } from "../../protocol/error.ts";
-import { formatName, identityOf } from "../../protocol/names.ts";
+import { formatName, identityOf, roleOfOldName } from "../../protocol/names.ts";
 import { nearest } from "../../protocol/nearest.ts";
 import type { PaneFace, Plan, PlanAgent, PlanPane, PlanSession, PlanWindow } from "../../protocol/plan.ts";
 import { chapterOf } from "./chapter-entry.ts";
@@ -268,7 +268,21 @@ function nameOf(
   if (user && !(context.named && Object.hasOwn(names.templates, "view"))) return `${town}-${user}`;
   const roles = Object.keys(names.templates);
   const { role } = entry;
-  if (role === null) return rig ? `${rig.id}-${key}` : key;
+  if (role === null) {
+    const name = rig ? `${rig.id}-${key}` : key;
+    const old = roleOfOldName(names, name);
+    if (old !== null)
+      mistakes.add(
+        path,
+        {
+          what: `${show(name)} is the old name of the ${old}`,
+          why: "it does not say of which town, so two towns on one machine would fight for it",
+          fix: `${old}: { role: ${old} }   is called ${names.templates[old]?.replace("<town>", town)}`,
+        },
+        "key",
+      );
+    return name;
+  }
   if (!Object.hasOwn(names.templates, role)) {
     mistakes.add([...path, "role"], {
       what: `${show(role)} is not a role of the ${names.preset} scheme`,

@@ -10,7 +10,15 @@ import { fifoOf, type Late, prepare, prepareRespawn } from "./birth.ts";
 import { diskUsed } from "./disk.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import { ghostRows } from "./ghosts/projection.ts";
-import { type Difference, type DiffOptions, declaredPanes, diff, type PlannedStep, startWaves } from "./plan/diff.ts";
+import {
+  type Difference,
+  type DiffOptions,
+  declaredPanes,
+  diff,
+  type PlannedStep,
+  startWaves,
+  stopWaves,
+} from "./plan/diff.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
@@ -391,7 +399,7 @@ export class Reconcile {
 
   /** What stands on others goes before them; each as its plan says. */
   async #endInOrder(steps: readonly PlannedStep[]): Promise<Set<string>> {
-    const waves = startWaves(steps.flatMap((step) => step.declared ?? [])).toReversed();
+    const waves = stopWaves(steps.flatMap((step) => step.declared ?? []));
     const undeclared = steps.filter((step) => step.declared === null);
     const ordered = [
       undeclared,

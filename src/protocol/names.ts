@@ -401,8 +401,11 @@ export function parseSessionName(name: string): Identity & { legacy: boolean } {
   );
 }
 
+/** Roles of a town that end after everybody else, in this order: Boot before Deacon, because Boot restarts the Deacon. */
+export const STOPPED_LAST = ["mayor", "boot", "deacon"];
+
 /**
- * The sessions of a town in the order they are stopped: Boot before Deacon, because Boot restarts the Deacon.
+ * The sessions of a town in the order they are stopped.
  */
 export function townSessions(town: string): { label: string; name: string }[] {
   return [

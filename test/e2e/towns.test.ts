@@ -227,6 +227,36 @@ test("S1-01, S1-35, S1-36, S1-37, S1-38, S1-39, S1-41, S1-66: what one town is t
   await run(gt11, "gt11", "stop");
 });
 
+test("S1-41, S1-66: down ends the workers first, then Mayor, Boot and Deacon, and the other town nothing", async () => {
+  const gt11 = gastown("gt11");
+  const gt12 = gastown("gt12", gt11);
+  const order = join(gt11.folder, "order");
+  const said = (name: string): string =>
+    `run: "trap 'echo ${name} >> ${order}; exit 0' TERM HUP; while :; do sleep 0.05; done"`;
+  writeFileSync(
+    join(gt11.folder, "gt11", "floorplan.yaml"),
+    `version: 1
+names: gastown
+sessions:
+  deacon: { role: deacon, ${said("deacon")} }
+  mayor: { role: mayor, ${said("mayor")} }
+  boot: { role: boot, ${said("boot")} }
+rigs:
+  gastown: { sessions: { witness: { role: witness, ${said("witness")} }, max: { role: crew, ${said("max")} } } }
+`,
+  );
+  await run(gt11, "gt11", "up");
+  await run(gt12, "gt12", "up");
+  await new Promise((next) => setTimeout(next, 300));
+  expect((await run(gt11, "gt11", "down")).code).toBe(0);
+  const ended = readFileSync(order, "utf8").trim().split("\n");
+  expect(ended.slice(0, 2).sort()).toEqual(["max", "witness"]);
+  expect(ended.slice(2)).toEqual(["mayor", "boot", "deacon"]);
+  expect(gt11.sessions()).toEqual(GT12);
+  await run(gt12, "gt12", "stop");
+  await run(gt11, "gt11", "stop");
+});
+
 test("S1-45: whatever is asked for, no session of a town is without the town's name; every other test of a town looks for it too", async () => {
   const gt11 = gastown("gt11");
   const asked: string[][] = [

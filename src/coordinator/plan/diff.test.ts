@@ -2,7 +2,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Plan, PlanSession } from "../../protocol/plan.ts";
 import type { SessionId, TmuxSession, World } from "../tmux/port.ts";
-import { type DiffOptions, diff, type PlannedStep, type Remembered, startOrder, startWaves } from "./diff.ts";
+import {
+  type DiffOptions,
+  diff,
+  type PlannedStep,
+  type Remembered,
+  startOrder,
+  startWaves,
+  stopWaves,
+} from "./diff.ts";
 
 const ALL: DiffOptions = { only: null, restart: true, yes: true };
 const CAREFUL: DiffOptions = { only: null, restart: false, yes: false };
@@ -204,4 +212,36 @@ test("order follows after, and those that wait for nobody start side by side", (
     ["boot"],
     ["late"],
   ]);
+});
+
+describe("the order in which sessions end", () => {
+  const of = (id: string, role: string | null, rig: string | null = null, after: string[] = []) => ({
+    id,
+    role,
+    rig,
+    after,
+  });
+
+  test("S1-31, S1-41: workers, then Mayor, Boot, Deacon", () => {
+    const sessions = [
+      of("deacon", "deacon"),
+      of("mayor", "mayor"),
+      of("boot", "boot", null, ["deacon"]),
+      of("gastown/witness", "witness", "gastown"),
+      of("gastown/max", "crew", "gastown", ["gastown/witness"]),
+      of("logs", null),
+    ];
+    expect(stopWaves(sessions).map((wave) => wave.map(({ id }) => id).sort())).toEqual([
+      ["gastown/max"],
+      ["gastown/witness", "logs"],
+      ["mayor"],
+      ["boot"],
+      ["deacon"],
+    ]);
+  });
+
+  test("what the plan says of it counts more", () => {
+    const sessions = [of("mayor", "mayor", null, ["db"]), of("db", null), of("deacon", "deacon")];
+    expect(stopWaves(sessions).map((wave) => wave.map(({ id }) => id))).toEqual([["mayor"], ["db"], ["deacon"]]);
+  });
 });

@@ -1,3 +1,4 @@
+import { STOPPED_LAST } from "../../protocol/names.ts";
 import type { Plan, PlanSession } from "../../protocol/plan.ts";
 import type { Step } from "../../protocol/session.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
@@ -253,4 +254,35 @@ export function startWaves<S extends Pick<PlanSession, "id" | "after">>(sessions
     waves[wave] = [...(waves[wave] ?? []), session];
   }
   return waves;
+}
+
+/**
+ * Groups to end one after the other: what stands on others first, and of a town its workers, then Mayor, Boot and Deacon. An `after`
+ * of the plan that says otherwise counts more.
+ */
+export function stopWaves<S extends Pick<PlanSession, "id" | "after" | "role" | "rig">>(sessions: readonly S[]): S[][] {
+  const byId = new Map(sessions.map((session) => [session.id, session]));
+  const standsOn = (from: string, to: string, seen = new Set<string>()): boolean =>
+    (byId.get(from)?.after ?? []).some(
+      (other) => other === to || (!seen.has(other) && standsOn(other, to, seen.add(other))),
+    );
+  const heads = sessions.filter((session) => rankOf(session) > 0);
+  const ranked = sessions.map((session) => ({
+    session,
+    id: session.id,
+    after: [
+      ...session.after,
+      ...heads
+        .filter((head) => rankOf(head) > rankOf(session) && !standsOn(head.id, session.id))
+        .map((head) => head.id),
+    ],
+  }));
+  return startWaves(ranked)
+    .toReversed()
+    .map((wave) => wave.map(({ session }) => session));
+}
+
+/** Of a town's heads, in the order they end; 0 for everybody else. */
+function rankOf({ role, rig }: Pick<PlanSession, "role" | "rig">): number {
+  return rig === null && role !== null ? STOPPED_LAST.indexOf(role) + 1 : 0;
 }

@@ -96,7 +96,7 @@ export class Accounts {
 
   reasonOf(row: ChapterRow): EndReason {
     const { views } = this.#town.ledger;
-    const died = restartRows(views, row.session).find((each) => each.pane === MAIN && each.atMs >= row.openedAtMs);
+    const died = deathIn(views, row);
     if (died) return endReasonOf(died.exit);
     const known = sessionRow(views, row.session);
     if (known?.state === "stopped") return "stopped";
@@ -157,7 +157,7 @@ export class Accounts {
     const declared = this.#town.plan?.sessions.find((each) => each.id === row.session);
     const agent = agentAt(declared, MAIN);
     const unread = statuses(this.#town).find((each) => each.id === row.session)?.unread ?? 0;
-    const died = restartRows(views, row.session).find((each) => each.pane === MAIN && each.atMs >= row.openedAtMs);
+    const died = deathIn(views, row);
     return [
       ...(died ? [`its process ended: ${died.exit} (${died.because})`] : []),
       ...(agent !== null && unread > 0 ? [`${unread} unread messages for ${agent}`] : []),
@@ -278,6 +278,11 @@ export class Accounts {
       progress: notesIn(views, row.series, row.number).map((note) => ({ at: iso(note.atMs), text: note.text })),
     };
   }
+}
+
+/** How the process of a chapter ended, if it did. */
+function deathIn(views: Views, row: ChapterRow) {
+  return restartRows(views, row.session).find((each) => each.pane === MAIN && each.atMs >= row.openedAtMs);
 }
 
 export function iso(ms: number): string {

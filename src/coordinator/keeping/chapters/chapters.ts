@@ -116,7 +116,7 @@ export class Chapters implements Storyteller {
     const spec = session.chapter;
     if (!spec || session.kind === "view") return null;
     const { views } = this.#town.ledger;
-    if (seriesRows(views).some((row) => row.series === spec.series && row.closedAtMs !== null)) return null;
+    if (this.#isClosed(spec.series)) return null;
     const files = filesOf(this.#town.cradle.stateFolder, spec.series, spec);
     // One that was opened and never started is opened again.
     const open = openChapter(views, session.id);
@@ -383,30 +383,25 @@ export class Chapters implements Storyteller {
     if (this.#moving.has(session.id)) return;
     this.#moving.add(session.id);
     const spec = session.chapter!;
-    const closed = seriesRows(this.#town.ledger.views).some(
-      (row) => row.series === spec.series && row.closedAtMs !== null,
-    );
+    const closed = this.#isClosed(spec.series);
     const next = closed ? "end" : spec.next;
     const attached = (this.#foundOf(session.id)?.attached ?? 0) > 0;
     // What somebody uses, or what is protected, is never ended under their hands.
-    const held = session.protect || attached;
-    const done =
-      next === "stay" || held
-        ? closed
-          ? Promise.resolve()
-          : this.#openHere(
-              session,
-              epoch,
-              held && next !== "stay"
-                ? `${because}; ${attached ? "somebody is attached" : "it is protected"}`
-                : because,
-            )
-        : next === "roll"
-          ? this.#reconcile.restart({ sessions: [session.id] }, COORDINATOR)
-          : this.#reconcile.down({ sessions: [session.id], because }, COORDINATOR);
-    Promise.resolve(done)
+    const held = attached ? "somebody is attached" : session.protect ? "it is protected" : null;
+    const goOn = async (): Promise<unknown> => {
+      if (held === null && next === "roll") return this.#reconcile.restart({ sessions: [session.id] }, COORDINATOR);
+      if (held === null && next === "end")
+        return this.#reconcile.down({ sessions: [session.id], because }, COORDINATOR);
+      if (closed) return null;
+      return this.#openHere(session, epoch, held === null || next === "stay" ? because : `${because}; ${held}`);
+    };
+    goOn()
       .catch(this.#trouble)
       .finally(() => this.#moving.delete(session.id));
+  }
+
+  #isClosed(series: string): boolean {
+    return seriesRows(this.#town.ledger.views).some((row) => row.series === series && row.closedAtMs !== null);
   }
 
   /** Ends a chapter once; whoever comes second finds it closed. */

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 beforeEach(() => {
@@ -13,7 +13,6 @@ afterEach(() => town.close());
 
 const file = (name: string): string => join(town.folder, name);
 const text = (name: string): string => (existsSync(file(name)) ? readFileSync(file(name), "utf8") : "");
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 interface Shown {
   id: string;
   state: string;

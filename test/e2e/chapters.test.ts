@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 beforeEach(() => {
@@ -16,7 +16,6 @@ const phase = async (which: string): Promise<string> => {
   const ran = await town.run(["book", "show", which, "--json"]);
   return ran.code === 0 ? JSON.parse(ran.stdout).chapter.phase : "none";
 };
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
 /** A sister that opens, works, closes, and ends; the third one stays. */
 const SISTER = `

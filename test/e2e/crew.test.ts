@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 
@@ -10,8 +10,6 @@ beforeEach(() => {
   town = new TownUnderTest();
 });
 afterEach(() => town.close());
-
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
 test("O3-12: what has rested as long as its entry says is ended; what works, waits or is looked at is not", async () => {
   town.plan(`version: 1

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 
@@ -22,7 +22,6 @@ const shown = async (id: string): Promise<Shown> =>
   (await town.json("status")).sessions.find((each: Shown) => each.id === id);
 const changes = async (): Promise<{ session: string; check: string; healthy: boolean; did: string | null }[]> =>
   (await town.json("events", "-n", "1000")).events.filter((each: { type: string }) => each.type === "health.changed");
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
 test("a command that fails three times ends the process, which its policy restarts; one failure changes nothing", async () => {
   const well = join(town.folder, "well");

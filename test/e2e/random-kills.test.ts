@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 /** Five minutes by hand (KILLS_S=300); what the suite has time for otherwise. */
 const SECONDS = Number(process.env.KILLS_S ?? 30);
@@ -11,8 +11,6 @@ beforeEach(() => {
   town = new TownUnderTest();
 });
 afterEach(() => town.close());
-
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
 /** Processes of this town's session, by what stands in their environment. */
 function running(session: string): number[] {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 let starts: string;
@@ -27,7 +27,6 @@ const started = (): number => {
     return 0;
   }
 };
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 
 test("S2-15, S2-78: every session that is to run always is there again after a kill, with its windows", async () => {
   town.plan(`version: 1

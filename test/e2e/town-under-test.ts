@@ -201,3 +201,5 @@ export async function until<T>(look: () => T | Promise<T>, what: string, timeout
   }
   throw new Error(`waited ${timeoutMs} ms in vain for: ${what}; last: ${String(last)}`);
 }
+
+export const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { TownUnderTest, until } from "./town-under-test.ts";
+import { pause, TownUnderTest, until } from "./town-under-test.ts";
 
 let town: TownUnderTest;
 let server: Server | null = null;
@@ -18,7 +18,6 @@ afterEach(async () => {
 
 const file = (name: string): string => join(town.folder, name);
 const text = (name: string): string => (existsSync(file(name)) ? readFileSync(file(name), "utf8") : "");
-const pause = (ms: number): Promise<void> => new Promise((next) => setTimeout(next, ms));
 const alerts = async (): Promise<{ id: number; level: string; key: string; text: string }[]> =>
   (await town.json("alerts")).alerts;
 

@@ -107,6 +107,9 @@ const OWN_WINDOW = "_bosun";
 /** A control client that does not tell within this is hung or gone. */
 const TOLD_WITHIN_MS = 2_000;
 
+/** A server that does not end our control session within this hangs. */
+const LEFT_WITHIN_MS = 2_000;
+
 class Driver implements Tmux {
   socketFlags: readonly string[];
   readonly #town: string;
@@ -474,9 +477,10 @@ class Driver implements Tmux {
       [["set-option", "-s", "exit-empty", exitEmpty]],
     ];
     for (const commands of last) await unlessRefused(client.run(commands));
-    // The answer to this one never comes: it ends the session the client is attached to.
+    // The answer to this one never comes: it ends the session the client is attached to. Until it has, the next client would be
+    // attached to that session too, and end with it.
     void unlessRefused(client.run([["kill-session", "-t", `=${this.#control}`]]));
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await Promise.race([client.gone, setTimeoutPromise(LEFT_WITHIN_MS, null, { ref: false })]);
     client.end();
   }
 

@@ -119,6 +119,23 @@ export class Reconcile {
     });
   }
 
+  /**
+   * Our control session would only keep an empty server alive. Beside other sessions it stays: tmux 3.3a dies, with all of them,
+   * when anything is told to control clients while one is just connecting, so nobody connects more often than must be.
+   */
+  async leaveEmpty(): Promise<void> {
+    await this.#town.tmux.close();
+    await this.#town.look();
+  }
+
+  /** As above, for a server that others have left since; waits for its turn, in which it may have filled again. */
+  leaveIfEmpty(): Promise<void> {
+    return this.#inTurn(async () => {
+      const world = await this.#town.look();
+      if (world?.sessions.length === 0 && this.#town.tmux.mode === "control") await this.leaveEmpty();
+    });
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => {});
@@ -559,11 +576,7 @@ export class Reconcile {
     });
     await this.#stopSteps(todo, actor, new Progress(null, todo.length));
     const left = todo.length > 0 ? await town.look() : world;
-    // Nothing of ours runs any more: our control session would only keep an empty server alive.
-    if (left && !left.sessions.some((session) => session.marks?.town === town.name.name)) {
-      await town.tmux.close();
-      await town.look();
-    }
+    if (left && left.sessions.length === 0) await this.leaveEmpty();
     return {
       town: town.name.name,
       stopped: todo.map((step) => step.name),

@@ -93,10 +93,14 @@ test(
       writeFileSync(join(machine.folder, name, "floorplan.yaml"), plan);
     }
     await done(QUIET, "up");
+    // Both coordinators are connected before the first crossing.
+    await done("gt12", "up");
+    await done("gt12", "down");
     await done("gt11", "up");
     const quiet = processes().filter((line) => QUIET_NAMES.includes(line.split(" ")[0]!));
     expect(quiet.map((line) => line.split(" ")[0])).toEqual(QUIET_NAMES);
-    const read: Record<string, number> = { gt11: (await facts("gt11", 0)).next, [QUIET]: (await facts(QUIET, 0)).next };
+    const read: Record<string, number> = {};
+    for (const name of Object.keys(PLANS)) read[name] = (await facts(name, 0)).next;
     const pidsUsed = new Set<string>();
     for (let round = 0; round < ROUNDS; round++) {
       const [ends, starts] = round % 2 === 0 ? (["gt11", "gt12"] as const) : (["gt12", "gt11"] as const);
@@ -117,7 +121,7 @@ test(
         expect(pidsUsed.has(line), `round ${round}: ${line} was there before`).toBe(false);
         pidsUsed.add(line);
       }
-      const logs = await Promise.all([ends, starts].map((name) => facts(name, read[name] ?? 0)));
+      const logs = await Promise.all([ends, starts].map((name) => facts(name, read[name]!)));
       expect(
         logs.map(({ told }) => told),
         `round ${round}: what the logs tell`,

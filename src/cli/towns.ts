@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { type Connection, openConnection } from "../client/connection.ts";
 import { bosunHome, socketPath, townHome } from "../client/home.ts";
 import type { Answer } from "../client/operations.gen.ts";
@@ -49,6 +48,7 @@ export async function seenTowns(invocation: Invocation): Promise<SeenTown[]> {
   const towns = await Promise.all(townsKept(home).map((town) => ask(home, town)));
   const mute = towns.filter((town) => town.status === null);
   if (mute.length === 0) return towns;
+  const { pathToFileURL } = process.getBuiltinModule("node:url");
   const { sessionsByMarks } = (await import(pathToFileURL(join(invocation.distFolder, "servers.js")).href)) as Servers;
   const { byTown, silent } = await sessionsByMarks(
     mute.map(({ town }) => ({ town, socket: socketPath(home, town) })),

@@ -219,4 +219,10 @@ test("attach finds another town's session on its own server, from inside tmux to
   // And on the same server, and back.
   tmux("terminal", "send-keys", "bosun attach mayor", "Enter");
   await until(() => clients(two).includes("hq-gt12-mayor"), "the person on the mayor of gt12", 20_000);
+  // A program in a pane that nobody looks at takes nobody's terminal away.
+  const before = clients(two);
+  tmux(two, "send-keys", "-t", "=hq-gt12-deacon:", "clear; bosun attach gt11/deacon; bosun attach deacon", "Enter");
+  const screen = (): string => tmux(two, "capture-pane", "-p", "-t", "=hq-gt12-deacon:");
+  await until(() => screen().match(/nobody looks at the tmux pane/g)?.length === 2, "both to be refused", 20_000);
+  expect([clients(one), clients(two)]).toEqual([[], before]);
 });

@@ -81,27 +81,46 @@ function becomeTmux({ out }: Invocation, where: Answer<"session.attach">, readOn
       fix: `tmux ${where.socket.join(" ")} attach -t '=${where.name}'`,
     });
   }
-  const sameServer = inside !== undefined && inside.split(",")[1] === String(where.serverPid);
-  const argv = sameServer
-    ? ["-u", ...where.socket, "switch-client", ...(readOnly ? ["-r"] : []), "-t", where.target]
-    : ["-u", ...where.socket, "attach-session", ...(readOnly ? ["-r"] : []), "-t", where.target];
+  const rest = [...(readOnly ? ["-r"] : []), "-t", where.target];
+  const argv = ["-u", ...where.socket, "attach-session", ...rest];
   const { execFileSync, spawnSync } = process.getBuiltinModule("node:child_process");
-  if (inside && !sameServer) {
-    // A session inside a session swallows each other's keys: this terminal leaves the one server and goes to the other.
+  if (inside) {
+    const client = terminalHere(where);
+    const sameServer = inside.split(",")[1] === String(where.serverPid);
+    // A session inside a session swallows each other's keys: on another server this terminal leaves the one and goes to the other.
     const there = ["exec", "tmux", ...argv].map(shellWord).join(" ");
-    if (spawnSync("tmux", ["detach-client", "-E", there], { stdio: "ignore" }).status === 0) return 0;
-    throw new BosunError({
-      code: "REFUSED",
-      what: "this terminal is inside another tmux server, which does not let it go",
-      why: "no terminal shows this pane, or that server is older than 2.4",
-      fix: `detach first, then bosun attach ${where.name}`,
-    });
+    const go = sameServer
+      ? ["-u", ...where.socket, "switch-client", "-c", client, ...rest]
+      : ["detach-client", "-t", client, "-E", there];
+    return spawnSync("tmux", go, { stdio: "inherit" }).status ?? 1;
   }
-  if (!sameServer && typeof process.execve === "function") {
+  if (typeof process.execve === "function") {
     const program = execFileSync("sh", ["-c", "command -v tmux"], { encoding: "utf8" }).trim();
     process.execve(program, ["tmux", ...argv], process.env);
   }
   return spawnSync("tmux", argv, { stdio: "inherit" }).status ?? 1;
+}
+
+/** Who shows the pane we are in, the last who pressed a key. Left to itself, tmux takes anybody's terminal where nobody shows it. */
+function terminalHere(where: Where): string {
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const format = "#{client_control_mode}\t#{client_activity}\t#{client_name}";
+  const listed = spawnSync("tmux", ["list-clients", "-t", process.env.TMUX_PANE ?? "", "-F", format], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const people = (listed.stdout ?? "").split("\n").flatMap((line) => {
+    const [control, activity, name] = line.split("\t");
+    return control === "0" && name ? [{ name, activity: Number(activity) }] : [];
+  });
+  const [last] = people.toSorted((a, b) => b.activity - a.activity);
+  if (last) return last.name;
+  throw new BosunError({
+    code: "UNREACHABLE",
+    what: "there is no terminal to attach",
+    why: "nobody looks at the tmux pane this runs in",
+    fix: `tmux ${where.socket.join(" ")} attach -t '=${where.name}'`,
+  });
 }
 
 const logs: Command = {

@@ -477,7 +477,7 @@ class Driver implements Tmux {
       [["set-option", "-s", "exit-empty", exitEmpty]],
     ];
     for (const commands of last) await unlessRefused(client.run(commands));
-    // The answer to this one never comes: it ends the session the client is attached to. Until it has, the next client would be
+    // The answer to this one never comes: it ends the session the client is attached to. Until it has, the next client could be
     // attached to that session too, and end with it.
     void unlessRefused(client.run([["kill-session", "-t", `=${this.#control}`]]));
     await Promise.race([client.gone, setTimeoutPromise(LEFT_WITHIN_MS, null, { ref: false })]);

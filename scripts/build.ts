@@ -43,7 +43,7 @@ await build({
 });
 await build({
   ...shared,
-  entryPoints: { coordinator: "src/main/coordinator.ts", plan: "src/main/plan.ts" },
+  entryPoints: { coordinator: "src/main/coordinator.ts", plan: "src/main/plan.ts", servers: "src/main/servers.ts" },
   external: ["./daemon.js"],
   minifyWhitespace: true,
 });

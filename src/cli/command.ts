@@ -45,6 +45,8 @@ export interface PlaceWish {
 
 export interface ConnectWish extends PlaceWish {
   start?: boolean;
+  /** Another town than the one that is meant here. */
+  town?: string;
   /** The registered agent to speak as; without it the one of `--as`, else oneself. */
   as?: string;
 }

@@ -34,6 +34,7 @@ import { WATCH_COMMANDS } from "./commands/watch.ts";
 import { completion, helpOf, overview } from "./help.ts";
 import { Output } from "./output.ts";
 import { printError } from "./print-error.ts";
+import { withTown } from "./towns.ts";
 
 export const COMMANDS: readonly Command[] = [
   ...PLAN_COMMANDS,
@@ -74,7 +75,12 @@ export async function run(argv: readonly string[], distFolder: string): Promise<
     const { command, args, flags } = parseArguments(argv.length === 0 ? ["console"] : argv, COMMANDS);
     out = new Output(wishOf(flags));
     if (!command || "help" in flags) return command ? print(out, helpOf(command)) : help([], out, distFolder);
-    return await command.run(invocationOf(command, args, flags, out, distFolder));
+    const invocation = invocationOf(command, args, flags, out, distFolder);
+    try {
+      return await command.run(invocation);
+    } catch (error) {
+      throw await withTown(error, command, invocation);
+    }
   } catch (error) {
     const body = toErrorBody(error);
     printError(body, out);
@@ -137,8 +143,8 @@ function invocationOf(
     out,
     distFolder,
     place: where,
-    connect: ({ start = true, as = flags.as as string | undefined, ...wish } = {}) =>
-      connect(where(wish), distFolder, start, as),
+    connect: ({ start = true, as = flags.as as string | undefined, town, ...wish } = {}) =>
+      connect(town === undefined ? where(wish) : findPlace({ town }), distFolder, start, as),
   };
 }
 

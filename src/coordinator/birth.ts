@@ -15,7 +15,10 @@ export interface Cradle {
   stateFolder: string;
   home: string;
   socketPath: string;
+  /** NAME of `tmux -L` of the server the town is on. */
   tmuxSocket: string;
+  /** What BOSUN_TMUX_SOCKET says, over the plan; null without it. */
+  tmuxOverride: string | null;
   planFile: string;
   /** Program that runs the command line: node and the bundle. */
   cli: { node: string; script: string };

@@ -29,6 +29,8 @@ export interface TownParts {
   ledger: Ledger;
   rooms: Rooms;
   tmux: Tmux;
+  /** A connection to another tmux server, for what of this town still runs there. */
+  openServer: (socket: string) => Tmux;
   log: Logger;
   version: string;
   now: () => number;
@@ -51,6 +53,7 @@ export class Town extends EventEmitter<TownEvents> {
   readonly ledger: Ledger;
   readonly rooms: Rooms;
   readonly tmux: Tmux;
+  readonly openServer: (socket: string) => Tmux;
   readonly log: Logger;
   readonly version: string;
   readonly now: () => number;
@@ -74,6 +77,7 @@ export class Town extends EventEmitter<TownEvents> {
     this.ledger = parts.ledger;
     this.rooms = parts.rooms;
     this.tmux = parts.tmux;
+    this.openServer = parts.openServer;
     this.log = parts.log;
     this.version = parts.version;
     this.now = parts.now;
@@ -94,6 +98,13 @@ export class Town extends EventEmitter<TownEvents> {
     }
   }
 
+  /** From now on on another tmux server; what runs on this one is not touched, and not seen any more. */
+  async moveTo(socket: string, config: string | null): Promise<void> {
+    await this.tmux.moveTo({ socket, config });
+    this.cradle.tmuxSocket = socket;
+    await this.look();
+  }
+
   /** The plan a person means: the file given, else the one in force. Reading changes nothing. */
   planFrom(file: string | undefined): Plan {
     if (file === undefined) {
@@ -112,14 +123,6 @@ export class Town extends EventEmitter<TownEvents> {
       readFile: readPlanFile,
       env: process.env,
     });
-    if (this.#written && plan.tmux.socket !== this.#written.tmux.socket) {
-      throw new BosunError({
-        code: "CONFLICT",
-        what: `the plan now says tmux.socket: ${plan.tmux.socket}, and this town runs on ${this.#written.tmux.socket}`,
-        why: "sessions on the other server would be lost from sight",
-        fix: "bosun down && bosun stop, then bosun up",
-      });
-    }
     return withOpened(plan, openedRows(this.ledger.views));
   }
 

@@ -10,6 +10,7 @@ import { fifoOf, type Late, prepare, prepareRespawn } from "./birth.ts";
 import { diskUsed } from "./disk.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import { ghostRows } from "./ghosts/projection.ts";
+import { OneServer } from "./one-server.ts";
 import {
   type Difference,
   type DiffOptions,
@@ -22,7 +23,7 @@ import {
 import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
-import type { SessionId, StopOptions, TmuxSession } from "./tmux/port.ts";
+import type { SessionId, StopOptions, Tmux, TmuxSession } from "./tmux/port.ts";
 import type { Town } from "./town.ts";
 import { readPlanFile } from "./town.ts";
 
@@ -38,6 +39,8 @@ const STARTED_AFTER_MS = 300;
 export function registerUp(dispatch: Dispatch, town: Town, reconcile: Reconcile): void {
   dispatch.handle(planDiff, async (input) => {
     const plan = town.planFrom(input.file);
+    // Where nothing may be started, there is no difference to tell.
+    await reconcile.oneServer.settle(plan, { ...input, dryRun: true }, () => Promise.resolve());
     const { steps } = await reconcile.difference(plan, {
       only: named(plan, input.sessions),
       restart: false,
@@ -65,6 +68,8 @@ type UpInput = {
   yes?: boolean | undefined;
   dryRun?: boolean | undefined;
   restore?: boolean | undefined;
+  move?: boolean | undefined;
+  tmuxSocket?: string | undefined;
 };
 
 interface RestartInput {
@@ -81,11 +86,13 @@ function setAside(file: string): void {
 
 /** Makes tmux match the plan. One at a time: a second `up` waits for the first. */
 export class Reconcile {
+  readonly oneServer: OneServer;
   readonly #town: Town;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(town: Town) {
     this.#town = town;
+    this.oneServer = new OneServer(town);
   }
 
   async difference(plan: Plan, options: DiffOptions): Promise<Difference> {
@@ -120,6 +127,23 @@ export class Reconcile {
     });
   }
 
+  /**
+   * Our control session would only keep an empty server alive. Beside other sessions it stays: tmux 3.3a dies, with all of them,
+   * when anything is told to control clients while one is just connecting, so nobody connects more often than must be.
+   */
+  async leaveEmpty(): Promise<void> {
+    await this.#town.tmux.close();
+    await this.#town.look();
+  }
+
+  /** As above, for a server that others have left since; waits for its turn, in which it may have filled again. */
+  leaveIfEmpty(): Promise<void> {
+    return this.#inTurn(async () => {
+      const world = await this.#town.look();
+      if (world?.sessions.length === 0 && this.#town.tmux.mode === "control") await this.leaveEmpty();
+    });
+  }
+
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const mine = this.#turn.then(work);
     this.#turn = mine.catch(() => {});
@@ -138,8 +162,14 @@ export class Reconcile {
       this.#checkDisk(plan);
     }
     const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
+    const stopThere = (doomed: PlannedStep[], server: Tmux) =>
+      this.#stopSteps(doomed, actor, new Progress(stream, doomed.length), server);
+    const moved = await this.oneServer.settle(plan, input, stopThere);
     if (!input.dryRun) await town.tmux.connect();
-    const { steps } = await this.difference(plan, options);
+    let { steps } = await this.difference(plan, options);
+    if (steps.some((step) => step.do === "create"))
+      moved.push(...(await this.oneServer.gather(plan, input, stopThere)));
+    if (moved.length > 0) steps = await this.#withMoved(plan, moved, steps, options);
     const held = steps.filter((step) => step.needs !== null);
     if (!input.dryRun) this.#checkNeighbours(plan, held);
     const todo = steps.filter((step) => step.needs === null && step.do !== "none");
@@ -170,6 +200,13 @@ export class Reconcile {
     result.round_trips = town.tmux.roundTrips - tripsBefore;
     result.ms = Math.round(performance.now() - startedMs);
     return result;
+  }
+
+  /** What ran on another server starts here too where a bare `up` would leave it to a person. */
+  async #withMoved(plan: Plan, moved: readonly string[], steps: PlannedStep[], options: DiffOptions) {
+    const again = await this.difference(plan, { ...options, only: new Set(moved) });
+    const byId = new Map(again.steps.map((step) => [step.session, step]));
+    return steps.map((step) => byId.get(step.session) ?? step);
   }
 
   /** What is wanted to run, by the last word about it. */
@@ -398,7 +435,7 @@ export class Reconcile {
   }
 
   /** What stands on others goes before them; each as its plan says. */
-  async #endInOrder(steps: readonly PlannedStep[]): Promise<Set<string>> {
+  async #endInOrder(steps: readonly PlannedStep[], server: Tmux): Promise<Set<string>> {
     const waves = stopWaves(steps.flatMap((step) => step.declared ?? []));
     const undeclared = steps.filter((step) => step.declared === null);
     const ordered = [
@@ -419,7 +456,7 @@ export class Reconcile {
               ...(stop.signal !== null && { signal: stop.signal as NodeJS.Signals }),
             }),
           };
-          for (const id of await this.#town.tmux.stop(
+          for (const id of await server.stop(
             group.map((step) => step.found!.id),
             options,
           ))
@@ -430,11 +467,16 @@ export class Reconcile {
     return gone;
   }
 
-  async #stopSteps(steps: PlannedStep[], actor: Actor, progress: Progress): Promise<void> {
+  async #stopSteps(
+    steps: PlannedStep[],
+    actor: Actor,
+    progress: Progress,
+    server: Tmux = this.#town.tmux,
+  ): Promise<void> {
     if (steps.length === 0) return;
     const town = this.#town;
     for (const step of steps) town.busy.add(step.session);
-    const gone = await this.#endInOrder(steps);
+    const gone = await this.#endInOrder(steps, server);
     const events: Event[] = steps
       .filter((step) => gone.has(step.found!.id))
       .map((step) => ({
@@ -542,11 +584,7 @@ export class Reconcile {
     });
     await this.#stopSteps(todo, actor, new Progress(null, todo.length));
     const left = todo.length > 0 ? await town.look() : world;
-    // Nothing of ours runs any more: our control session would only keep an empty server alive.
-    if (left && !left.sessions.some((session) => session.marks?.town === town.name.name)) {
-      await town.tmux.close();
-      await town.look();
-    }
+    if (left && left.sessions.length === 0) await this.leaveEmpty();
     return {
       town: town.name.name,
       stopped: todo.map((step) => step.name),
@@ -596,6 +634,7 @@ export class Reconcile {
       else stops.push(step);
     }
     const todo = sessions.filter((session) => !held.some((step) => step.session === session.id));
+    if (todo.some((session) => !running.has(session.id))) await this.oneServer.checkAlone(plan);
     await this.#stopSteps(stops, actor, new Progress(null, stops.length));
     if (input.fresh)
       for (const session of todo) if (session.chat) setAside(chatFile(town.cradle.stateFolder, session.id));

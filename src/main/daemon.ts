@@ -40,6 +40,7 @@ import { messagesProjection } from "../coordinator/messages/projection.ts";
 import { registerMoving } from "../coordinator/moving.ts";
 import { registerNarrate } from "../coordinator/narrate.ts";
 import { Nudging } from "../coordinator/nudging.ts";
+import { rememberServer, serverAtStart, serverName } from "../coordinator/one-server.ts";
 import { Opening } from "../coordinator/opening.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
 import { Refusals } from "../coordinator/refusals.ts";
@@ -57,9 +58,10 @@ import { HttpDoor } from "../coordinator/server/http-door.ts";
 import { listen } from "../coordinator/server/socket.ts";
 import { Tcp } from "../coordinator/server/tcp.ts";
 import { Traffic } from "../coordinator/server/traffic.ts";
-import { credentialByHash, layoutOf, sessionsProjection } from "../coordinator/sessions/projection.ts";
+import { credentialByHash, layoutOf, sessionRows, sessionsProjection } from "../coordinator/sessions/projection.ts";
 import { registerStatus } from "../coordinator/status.ts";
 import { tasksProjection } from "../coordinator/tasks/projection.ts";
+import { coordinatorMark } from "../coordinator/tmux/other-servers.ts";
 import { openTmux } from "../coordinator/tmux/tmux.ts";
 import { readPlanFile, Town } from "../coordinator/town.ts";
 import { Reconcile, registerUp } from "../coordinator/up.ts";
@@ -146,14 +148,28 @@ async function main(): Promise<void> {
   );
   const socket = socketPath(home, name.name);
   ensureSocketFolder(dirname(socket));
-  const tmuxSocket = tmuxSocketOf(values["tmux-socket"], first, name.name);
-  const tmux = openTmux({
-    socket: tmuxSocket,
+  const tmuxOverride = values["tmux-socket"] ?? null;
+  const wanted = serverName(tmuxOverride ?? first?.tmux.socket ?? "default", name.name, stateFolder);
+  const tmuxSocket = await serverAtStart({
+    wanted,
     town: name.name,
-    config: first?.tmux.config ?? null,
-    marker: `BOSUN_SOCKET=${socket}`,
-    log: (message, detail) => log.debug(detail ?? {}, message),
+    stateFolder,
+    socketPath: socket,
+    mayRun: sessionRows(ledger.views).some((row) => row.wanted === "running"),
   });
+  if (tmuxSocket !== wanted)
+    log.warn({ tmuxSocket, wanted }, "its sessions run on another tmux server than is wanted now");
+  rememberServer(stateFolder, tmuxSocket);
+  const openServer = (server: string, config: string | null = null) =>
+    openTmux({
+      socket: server,
+      town: name.name,
+      config,
+      marker: `BOSUN_SOCKET=${socket}`,
+      coordinator: coordinatorMark(socket),
+      log: (message, detail) => log.debug(detail ?? {}, message),
+    });
+  const tmux = openServer(tmuxSocket, first?.tmux.config ?? null);
   const here = dirname(fileURLToPath(import.meta.url));
   const cradle: Cradle = {
     town: name.name,
@@ -161,6 +177,7 @@ async function main(): Promise<void> {
     home,
     socketPath: socket,
     tmuxSocket,
+    tmuxOverride,
     planFile: values.plan ?? "floorplan.yaml",
     cli: { node: process.execPath, script: join(here, "bosun.js") },
     credentials,
@@ -170,7 +187,7 @@ async function main(): Promise<void> {
   };
   writeShim(cradle);
   const version = (JSON.parse(readFileSync(join(here, "../package.json"), "utf8")) as { version: string }).version;
-  const town = new Town({ name, cradle, ledger, rooms, tmux, log, version, now: Date.now });
+  const town = new Town({ name, cradle, ledger, rooms, tmux, openServer, log, version, now: Date.now });
   const refusals = new Refusals(ledger, (err) => log.error({ err }, "a refusal cannot be written down"));
   const dispatch = new Dispatch(refusals);
   const reconcile = new Reconcile(town);
@@ -302,12 +319,6 @@ function readFirst(file: string, town: { name: string; from: string }): Plan {
     readFile: readPlanFile,
     env: process.env,
   });
-}
-
-/** BOSUN_TMUX_SOCKET wins over the plan; `town` gives each town a server of its own. */
-function tmuxSocketOf(override: string | undefined, plan: Plan | null, town: string): string {
-  const wanted = override ?? plan?.tmux.socket ?? "default";
-  return wanted === "town" ? `bosun-${town}` : wanted;
 }
 
 main().catch((error: unknown) => {

@@ -122,6 +122,10 @@ export const Step = z.strictObject({
 export type Step = z.infer<typeof Step>;
 
 const PlanFile = z.string().describe("absolute path of the floor plan");
+const TmuxSocket = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,64}$/)
+  .describe("what BOSUN_TMUX_SOCKET says where the call comes from; over the plan");
 const Names = z.array(z.string()).describe("sessions by plan id or tmux name; none = all");
 
 export const planDiff = defineOperation({
@@ -129,9 +133,9 @@ export const planDiff = defineOperation({
   summary: "What `up` would do, without doing it",
   effect: "read",
   role: "viewer",
-  input: z.strictObject({ file: PlanFile.optional(), sessions: Names.optional() }),
+  input: z.strictObject({ file: PlanFile.optional(), sessions: Names.optional(), tmuxSocket: TmuxSocket.optional() }),
   output: z.looseObject({ town: z.string(), steps: z.array(Step) }),
-  errors: ["PLAN_INVALID"],
+  errors: ["PLAN_INVALID", "CONFLICT"],
 });
 
 export const townUp = defineOperation({
@@ -149,6 +153,11 @@ export const townUp = defineOperation({
       .boolean()
       .optional()
       .describe("only what ran before, after a crash or a reboot; what was stopped stays so"),
+    move: z
+      .boolean()
+      .optional()
+      .describe("end what runs on another tmux server than is wanted now, and start it on that one"),
+    tmuxSocket: TmuxSocket.optional(),
   }),
   streams: z.looseObject({ done: z.number(), total: z.number(), session: z.string(), did: z.string() }),
   output: z.looseObject({
@@ -165,7 +174,7 @@ export const townUp = defineOperation({
     unknown: z.array(z.string()),
     ms: z.number(),
   }),
-  errors: ["PLAN_INVALID", "NAME_TAKEN", "TMUX_MISSING", "UNREACHABLE"],
+  errors: ["PLAN_INVALID", "CONFLICT", "NEEDS_CONSENT", "NAME_TAKEN", "TMUX_MISSING", "UNREACHABLE"],
 });
 
 export const townDown = defineOperation({

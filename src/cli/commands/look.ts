@@ -1,12 +1,12 @@
-import { existsSync, readdirSync } from "node:fs";
-import { openConnection } from "../../client/connection.ts";
-import { bosunHome, socketPath } from "../../client/home.ts";
+import type { Connection } from "../../client/connection.ts";
 import type { Answer } from "../../client/operations.gen.ts";
+import { BosunError } from "../../protocol/error.ts";
 import type { RosterEntry } from "../../protocol/screen.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
-import { type Command, type Invocation, isSet } from "../command.ts";
+import { type Command, type Invocation, isSet, textOf } from "../command.ts";
 import { sinceText } from "../time.ts";
+import { onlyReading, ownTown, readingsOf, type SeenTown, seenTowns, townAndName, townDocument } from "../towns.ts";
 import { updateStatus } from "./agent.ts";
 
 type Status = Answer<"town.status">;
@@ -31,10 +31,17 @@ const status: Command = {
     task: { value: "TEXT", about: "with an agent and its status: what it works on" },
     why: { about: "with evidence, source and age of every state" },
     "no-start": { about: "do not start a coordinator" },
+    "all-towns": { about: "of every town on this machine; none is started for it" },
   },
-  examples: ["bosun status", "bosun status agents-spx --why", "bosun status --json=name,state"],
+  examples: [
+    "bosun status",
+    "bosun status --all-towns",
+    "bosun status agents-spx --why",
+    "bosun status --json=name,state",
+  ],
   async run(invocation) {
     if (invocation.args.length > 1) return updateStatus(invocation, status);
+    if (isSet(invocation, "all-towns")) return statusOfAll(invocation);
     const connection = await invocation.connect({ start: !isSet(invocation, "no-start") });
     const [session] = invocation.args;
     const answer = await connection.call("town.status", session ? { session } : {});
@@ -43,6 +50,33 @@ const status: Command = {
     return 0;
   },
 };
+
+async function statusOfAll(invocation: Invocation): Promise<number> {
+  const { out, args } = invocation;
+  const [name] = args;
+  const towns = (await seenTowns(invocation)).map((town) => ({
+    ...town,
+    sessions: town.sessions.filter((session) => name === undefined || [session.name, session.id].includes(name)),
+  }));
+  if (out.wish.json) {
+    out.json({ towns: towns.map((town) => ({ ...townDocument(town), sessions: town.sessions })) }, "towns");
+    return 0;
+  }
+  if (!out.wish.plain) out.lines(towns.map(townLine));
+  printSessions(
+    invocation,
+    towns.flatMap((town) => town.sessions),
+  );
+  return 0;
+}
+
+function townLine({ town, status: told, why, tmuxSocket, sessions }: SeenTown): string {
+  const coordinator = told
+    ? `coordinator pid ${told.coordinator.pid}, up ${sinceText(told.coordinator.since, Date.now())}`
+    : `${why}${sessions.length > 0 ? "; tmux tells what runs" : ", and tmux has nothing of it"}`;
+  const count = `${sessions.length} session${sessions.length === 1 ? "" : "s"}`;
+  return [town, coordinator, ...(tmuxSocket === null ? [] : [`tmux -L ${tmuxSocket}`]), count].join(" · ");
+}
 
 function printStatus(invocation: Invocation, answer: Status, why: boolean): void {
   const { out } = invocation;
@@ -163,23 +197,19 @@ const ls: Command = {
     "needs-me": { about: "only what waits for a person, has ended or is degraded" },
     waiting: { about: "only what waits for a person" },
     all: { about: "also what was closed" },
-    "all-towns": { about: "of every town on this machine" },
+    "all-towns": { about: "of every town on this machine; none is started for it" },
+    level: { value: "LEVEL", about: "only sessions of the town itself (town), or of its rigs (rig)" },
   },
   async run(invocation) {
-    const connections = isSet(invocation, "all-towns") ? await everyTown(invocation) : [await invocation.connect()];
-    const towns = await Promise.all(
-      connections.map(async (connection) => {
-        const [status, roster] = await Promise.all([
-          connection.call("town.status", {}),
-          connection.call("session.roster", isSet(invocation, "all") ? { all: true } : {}),
-        ]);
-        const doing = new Map(roster.sessions.map((entry) => [entry.session, entry]));
-        const sessions = status.sessions.map((session): Listed => ({ ...session, ...seenOf(doing.get(session.id)) }));
-        return { sessions, closed: roster.closed, damaged: roster.damaged };
-      }),
-    );
+    const level = textOf(invocation, "level");
+    if (level !== undefined && !["town", "rig"].includes(level))
+      throw usage(`--level ${level}`, ls, "the levels are town and rig");
+    const towns = isSet(invocation, "all-towns")
+      ? await listedOfAll(invocation)
+      : [await listedOf(invocation, await invocation.connect())];
     const all = towns.flatMap((town) => town.sessions);
     const wanted = all.filter((session) => {
+      if (level !== undefined && (session.rig === null) !== (level === "town")) return false;
       const waits = session.activity?.state === "waiting";
       if (isSet(invocation, "waiting")) return waits;
       return !isSet(invocation, "needs-me") || waits || ["exited", "degraded", "unknown"].includes(session.state);
@@ -197,21 +227,25 @@ const ls: Command = {
   },
 };
 
-/** Towns whose coordinator answers; one that does not run has nothing to tell, and is not started for this. */
-async function everyTown({ out }: Invocation) {
-  const home = bosunHome();
-  const towns = existsSync(home)
-    ? readdirSync(home, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
-    : [];
-  const open = await Promise.all(
-    towns.map((town) =>
-      openConnection(socketPath(home, town)).catch(() => {
-        out.say(`${town}: its coordinator does not run`);
-        return null;
-      }),
-    ),
+async function listedOf(invocation: Invocation, connection: Pick<Connection, "call">, known?: Status) {
+  const [told, roster] = await Promise.all([
+    known ?? connection.call("town.status", {}),
+    connection.call("session.roster", isSet(invocation, "all") ? { all: true } : {}),
+  ]);
+  const doing = new Map(roster.sessions.map((entry) => [entry.session, entry]));
+  const sessions = told.sessions.map((session): Listed => ({ ...session, ...seenOf(doing.get(session.id)) }));
+  return { sessions, closed: roster.closed, damaged: roster.damaged };
+}
+
+/** Of a town whose coordinator does not answer only what tmux shows: that it runs, not what it does. */
+async function listedOfAll(invocation: Invocation) {
+  return Promise.all(
+    (await seenTowns(invocation)).map(async ({ town, why, connection, status: told, sessions }) => {
+      if (connection && told) return listedOf(invocation, connection, told);
+      invocation.out.say(`${town}: ${why}`);
+      return { sessions: sessions as Listed[], closed: [], damaged: [] };
+    }),
   );
-  return open.filter((connection) => connection !== null);
 }
 
 const tree: Command = {
@@ -248,18 +282,46 @@ const tree: Command = {
   },
 };
 
+type Who = Answer<"session.whois">;
+
+/** The town that is meant here says it; a name it does not declare is looked for in the others of this machine. */
+async function whoIs(invocation: Invocation, text: string): Promise<Who> {
+  const named = townAndName(text);
+  const connection = await ownTown(invocation, text);
+  let own: Who | null = null;
+  let refusal: unknown = new BosunError({ code: "NOT_FOUND", what: `no town here has a session "${text}"` });
+  try {
+    own = connection && (await connection.call("session.whois", { name: text }));
+  } catch (error) {
+    refusal = error;
+    if (!(error instanceof BosunError && error.code === "NOT_FOUND")) throw error;
+  }
+  if (own?.known === "declared" || (own && invocation.flags["town"] !== undefined)) return own;
+  const here = named ? null : invocation.place().town;
+  const readings = (await readingsOf(invocation, text)).filter(({ town }) => town.town !== here);
+  const other = onlyReading(readings, text, "whois");
+  if (!other && own) return own;
+  if (!other) throw refusal;
+  const { town, session } = other;
+  const told = await town.connection?.call("session.whois", { name: session.name });
+  return {
+    ...{ name: session.name, role: session.role ?? "", rig: session.rig ?? "", crew: "" },
+    ...(told ?? own),
+    ...{ town: town.town, session: session.id, tmux: town.tmuxSocket, known: "foreign" },
+  };
+}
+
 const whois: Command = {
   name: "whois",
   args: "NAME",
   anywhere: true,
   group: "look",
   ops: ["session.whois"],
-  examples: ["bosun whois hq-gt12-mayor"],
+  examples: ["bosun whois hq-gt12-mayor", "bosun whois gt12/mayor"],
   async run(invocation) {
     const [name] = invocation.args;
     if (name === undefined) throw usage("whois needs the name of a session", whois);
-    const connection = await invocation.connect();
-    const who = await connection.call("session.whois", { name });
+    const who = await whoIs(invocation, name);
     if (invocation.out.wish.json) invocation.out.json(who);
     else
       invocation.out.line(

@@ -16,6 +16,7 @@ const up: Command = {
     restart: { about: "also restart sessions that differ from the plan" },
     "dry-run": { about: "only show what would be done" },
     restore: {},
+    move: {},
   },
   examples: ["bosun up", "bosun up agents-spx", "bosun up --restart", "bosun up --restore"],
   async run(invocation) {
@@ -28,6 +29,8 @@ const up: Command = {
       ...(isSet(invocation, "yes") && { yes: true }),
       ...(isSet(invocation, "dry-run") && { dryRun: true }),
       ...(isSet(invocation, "restore") && { restore: true }),
+      ...(isSet(invocation, "move") && { move: true }),
+      ...serverOf(invocation),
     };
     const done = await connection.call("town.up", input, {
       onEvent: (event) => {
@@ -47,6 +50,12 @@ const up: Command = {
     return done.failed.length > 0 ? 1 : 0;
   },
 };
+
+/** A person's environment goes over the plan, also when the coordinator was started in another one. */
+function serverOf(invocation: Invocation): { tmuxSocket?: string } {
+  const { tmuxSocket } = invocation.place();
+  return tmuxSocket === null ? {} : { tmuxSocket };
+}
 
 /** Somebody else has the name of a declared session. */
 const CONFLICT_EXIT = 5;
@@ -196,6 +205,7 @@ const diff: Command = {
     const answer = await connection.call("plan.diff", {
       ...planOf(invocation),
       ...(invocation.args.length > 0 && { sessions: invocation.args }),
+      ...serverOf(invocation),
     });
     if (invocation.out.wish.json) invocation.out.json(answer, "steps");
     else printSteps(invocation, answer.steps);

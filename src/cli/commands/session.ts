@@ -1,8 +1,11 @@
+import type { Connection } from "../../client/connection.ts";
 import type { Answer } from "../../client/operations.gen.ts";
 import { BosunError } from "../../protocol/error.ts";
+import { shellWord } from "../../protocol/shell.ts";
 import { sanitise } from "../../protocol/text.ts";
 import { usage } from "../arguments.ts";
 import { type Command, type Invocation, isSet, textOf } from "../command.ts";
+import { onlyReading, ownTown, readingsOf, townAndName } from "../towns.ts";
 
 const attach: Command = {
   name: "attach",
@@ -12,18 +15,15 @@ const attach: Command = {
   group: "session",
   ops: ["session.attach"],
   flags: { "read-only": { short: "r", about: "watch without typing" }, force: { about: "also a headless session" } },
-  examples: ["bosun attach moo-steve", "bosun attach agents-spx -r"],
+  examples: ["bosun attach moo-steve", "bosun attach agents-spx -r", "bosun attach gt12/mayor"],
   async run(invocation) {
     const [session] = invocation.args;
     if (session === undefined) throw usage("attach needs the name of a session", attach);
     const readOnly = isSet(invocation, "read-only");
-    const connection = await invocation.connect();
-    const where = await connection.call("session.attach", {
-      session,
+    const where = await whereToAttach(invocation, session, {
       ...(readOnly && { readOnly }),
       ...(isSet(invocation, "force") && { force: true }),
     });
-    connection.close();
     if (invocation.out.wish.json) {
       invocation.out.json(where);
       return 0;
@@ -31,6 +31,44 @@ const attach: Command = {
     return becomeTmux(invocation, where, readOnly);
   },
 };
+
+type Where = Answer<"session.attach">;
+
+/** In the town that is meant here; a session that only another town of this machine has is attached there. */
+async function whereToAttach(
+  invocation: Invocation,
+  text: string,
+  wish: { readOnly?: boolean; force?: boolean },
+): Promise<Where> {
+  const attached = async (connection: Connection, session: string): Promise<Where> => {
+    const where = await connection.call("session.attach", { session, ...wish });
+    connection.close();
+    return where;
+  };
+  let refusal: unknown = new BosunError({
+    code: "UNKNOWN_SESSION",
+    what: `no session is called "${text}"`,
+    why: "no town is meant here, and none of this machine has it",
+    fix: "bosun ls --all-towns",
+  });
+  try {
+    const connection = await ownTown(invocation, text);
+    if (connection) return await attached(connection, text);
+  } catch (error) {
+    refusal = error;
+    if (!(error instanceof BosunError && error.code === "UNKNOWN_SESSION")) throw error;
+  }
+  if (invocation.flags["town"] !== undefined) throw refusal;
+  const named = townAndName(text);
+  if (named) return attached(await invocation.connect({ town: named.town }), named.name);
+  const readings = await readingsOf(invocation, text);
+  // Ours, and it does not run: another town's of that name is not what was meant.
+  if (readings.some(({ town }) => town.town === invocation.place().town)) throw refusal;
+  const other = onlyReading(readings, text, "attach");
+  if (!other) throw refusal;
+  invocation.out.say(`${other.session.name} is of the town ${other.town.town}`);
+  return attached(await invocation.connect({ town: other.town.town }), other.session.id);
+}
 
 /** From here on the terminal is tmux's: this process becomes it, so that nothing stands between the two. */
 function becomeTmux({ out }: Invocation, where: Answer<"session.attach">, readOnly: boolean): number {
@@ -43,24 +81,46 @@ function becomeTmux({ out }: Invocation, where: Answer<"session.attach">, readOn
       fix: `tmux ${where.socket.join(" ")} attach -t '=${where.name}'`,
     });
   }
-  const sameServer = inside !== undefined && inside.split(",")[1] === String(where.serverPid);
-  if (inside && !sameServer) {
-    throw new BosunError({
-      code: "REFUSED",
-      what: "this terminal is inside another tmux server",
-      why: "a session inside a session swallows each other's keys",
-      fix: `detach first, then bosun attach ${where.name}`,
-    });
-  }
-  const argv = sameServer
-    ? ["-u", ...where.socket, "switch-client", ...(readOnly ? ["-r"] : []), "-t", where.target]
-    : ["-u", ...where.socket, "attach-session", ...(readOnly ? ["-r"] : []), "-t", where.target];
+  const rest = [...(readOnly ? ["-r"] : []), "-t", where.target];
+  const argv = ["-u", ...where.socket, "attach-session", ...rest];
   const { execFileSync, spawnSync } = process.getBuiltinModule("node:child_process");
-  if (!sameServer && typeof process.execve === "function") {
+  if (inside) {
+    const client = terminalHere(where);
+    const sameServer = inside.split(",")[1] === String(where.serverPid);
+    // A session inside a session swallows each other's keys: on another server this terminal leaves the one and goes to the other.
+    const there = ["exec", "tmux", ...argv].map(shellWord).join(" ");
+    const go = sameServer
+      ? ["-u", ...where.socket, "switch-client", "-c", client, ...rest]
+      : ["detach-client", "-t", client, "-E", there];
+    return spawnSync("tmux", go, { stdio: "inherit" }).status ?? 1;
+  }
+  if (typeof process.execve === "function") {
     const program = execFileSync("sh", ["-c", "command -v tmux"], { encoding: "utf8" }).trim();
     process.execve(program, ["tmux", ...argv], process.env);
   }
   return spawnSync("tmux", argv, { stdio: "inherit" }).status ?? 1;
+}
+
+/** Who shows the pane we are in, the last who pressed a key. Left to itself, tmux takes anybody's terminal where nobody shows it. */
+function terminalHere(where: Where): string {
+  const { spawnSync } = process.getBuiltinModule("node:child_process");
+  const format = "#{client_control_mode}\t#{client_activity}\t#{client_name}";
+  const listed = spawnSync("tmux", ["list-clients", "-t", process.env.TMUX_PANE ?? "", "-F", format], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const people = (listed.stdout ?? "").split("\n").flatMap((line) => {
+    const [control, activity, name] = line.split("\t");
+    return control === "0" && name ? [{ name, activity: Number(activity) }] : [];
+  });
+  const [last] = people.toSorted((a, b) => b.activity - a.activity);
+  if (last) return last.name;
+  throw new BosunError({
+    code: "UNREACHABLE",
+    what: "there is no terminal to attach",
+    why: "nobody looks at the tmux pane this runs in",
+    fix: `tmux ${where.socket.join(" ")} attach -t '=${where.name}'`,
+  });
 }
 
 const logs: Command = {

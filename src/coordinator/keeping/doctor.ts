@@ -13,7 +13,7 @@ import { DISK_STOPS, DISK_WARNS, diskUsed } from "../disk.ts";
 import type { Dispatch } from "../dispatch.ts";
 import { planRevisions, restartRows } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
-import { sessionsElsewhere } from "../tmux/other-servers.ts";
+import { coordinatorMark, markedSessions, sessionsOfTown } from "../tmux/other-servers.ts";
 import type { Town } from "../town.ts";
 import { legacySessions } from "./legacy.ts";
 
@@ -136,16 +136,15 @@ export class Doctor {
       {
         id: "tmux.split-brain",
         look: async () => {
-          const others = await sessionsElsewhere(town.cradle.tmuxSocket, process.env);
-          return others
-            .filter((each) => each.town === town.name.name)
-            .map((each) =>
-              problem(
-                `${sanitise(each.name)} of this town runs on another tmux server, ${each.socket}`,
-                "it is not seen, and a second one may be started here",
-                `tmux -L ${each.socket} attach -t '=${sanitise(each.name)}'   end it, or use its server: tmux: { socket: ${each.socket} }`,
-              ),
-            );
+          const { tmuxSocket, socketPath } = town.cradle;
+          const others = await markedSessions(process.env, tmuxSocket);
+          return sessionsOfTown(others, town.name.name, coordinatorMark(socketPath)).map((each) =>
+            problem(
+              `${sanitise(each.name)} of this town runs on another tmux server, ${each.socket}`,
+              "it is not seen, and nothing of this town is started while it runs there",
+              `tmux ${each.flags.join(" ")} attach -t '=${sanitise(each.name)}'   to look; bosun up --move   ends it there and starts it here`,
+            ),
+          );
         },
       },
       {

@@ -4,7 +4,7 @@ import { sessionReset, sessionWhy } from "../../protocol/session.ts";
 import { type Actor, COORDINATOR, type Dispatch } from "../dispatch.ts";
 import { ghostRows } from "../ghosts/projection.ts";
 import { declaredPanes } from "../plan/diff.ts";
-import { layoutOf, restartRows, type SessionRow, sessionRow } from "../sessions/projection.ts";
+import { layoutOf, restartRows, type SessionRow, sessionRow, sessionRows } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
 import type { Town } from "../town.ts";
@@ -96,9 +96,19 @@ export class Watch {
         .then(() => this.#compare(world))
         .catch((error: unknown) => this.#town.log.error({ err: error }, "comparing the world with the plan failed"));
     });
-    this.#every = setInterval(() => this.#lookSoon(), LOOK_EVERY_MS);
+    this.#every = setInterval(() => {
+      this.#lookSoon();
+      this.#leaveIfEmpty();
+    }, LOOK_EVERY_MS);
     this.#every.unref();
     this.#lookSoon();
+  }
+
+  /** A server on which nothing runs any more, and nothing of ours is meant to. */
+  #leaveIfEmpty(): void {
+    const { world, ledger, log } = this.#town;
+    if (world?.sessions.length !== 0 || sessionRows(ledger.views).some((row) => row.wanted === "running")) return;
+    this.#reconcile.leaveIfEmpty().catch((error: unknown) => log.warn({ err: error }, "tmux cannot be left"));
   }
 
   stop(): void {

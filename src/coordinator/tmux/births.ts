@@ -9,7 +9,7 @@ import { type Command, literal, sessionName } from "./words.ts";
  * Right after `new-session -d`, `new-window` and `split-window` the new thing is the current one of its session, so `=NAME:`
  * means just it; no index is ever used, a user's base-index would change what it means.
  */
-export function birthCommands(birth: SessionBirth): Command[] {
+export function birthCommands(birth: SessionBirth, coordinator: string | null = null): Command[] {
   const name = sessionName(birth.name);
   const here = `=${name}:`;
   const { columns, rows } = birth.size;
@@ -34,6 +34,7 @@ export function birthCommands(birth: SessionBirth): Command[] {
       ...paneWords(firstPane),
     ],
     ["set-option", "-t", here, "@town", town],
+    ...(coordinator === null ? [] : [["set-option", "-t", here, "@coordinator", coordinator]]),
     ["set-option", "-t", here, "@id", id],
     ["set-option", "-t", here, "@epoch", String(epoch)],
     ["set-option", "-t", here, "@shape", shape],

@@ -33,6 +33,9 @@ export class TmuxRefusal extends BosunError {
 
 /** One tmux client in control mode. Lists of commands go out at once and are answered in order. */
 export class ControlClient {
+  /** Resolves when the connection has ended, from whichever side. */
+  readonly gone: Promise<void>;
+  readonly #tellGone: () => void;
   readonly #child: ChildProcess;
   readonly #onEvent: (event: Exclude<ControlEvent, { kind: "answer" }>) => void;
   readonly #onGone: (because: string) => void;
@@ -49,6 +52,9 @@ export class ControlClient {
       onGone: (because: string) => void;
     },
   ) {
+    const gone = Promise.withResolvers<void>();
+    this.gone = gone.promise;
+    this.#tellGone = gone.resolve;
     this.#onEvent = handlers.onEvent;
     this.#onGone = handlers.onGone;
     const parser = new ControlParser((event) => this.#receive(event));
@@ -143,6 +149,7 @@ export class ControlClient {
       each.reject(error);
     }
     this.#waiting = [];
+    this.#tellGone();
     this.#onGone(because);
   }
 }

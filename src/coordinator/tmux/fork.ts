@@ -11,12 +11,20 @@ const RETRIES = 10;
 const NO_SERVER =
   /no server running on|error connecting to .*(No such file or directory|Connection refused)|no current (session|target)/;
 
-/** Null: there is no server. Throws TmuxRefusal when tmux said no, UNREACHABLE when it could not be asked, TMUX_MISSING. */
-export async function forkTmux(argv: string[], env: Record<string, string>, input?: Buffer): Promise<string | null> {
-  let ran = await once(argv, env, input);
+/**
+ * Null: there is no server. Throws TmuxRefusal when tmux said no, UNREACHABLE when it could not be asked, or said nothing within
+ * `withinMs`, TMUX_MISSING.
+ */
+export async function forkTmux(
+  argv: string[],
+  env: Record<string, string>,
+  input?: Buffer,
+  withinMs?: number,
+): Promise<string | null> {
+  let ran = await once(argv, env, input, withinMs);
   for (let retry = 0; retry < RETRIES && LEAVING.test(ran.stderr); retry++) {
     await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
-    ran = await once(argv, env, input);
+    ran = await once(argv, env, input, withinMs);
   }
   if (ran.code === 0) return ran.stdout;
   if (NO_SERVER.test(ran.stderr)) return null;
@@ -29,9 +37,14 @@ function once(
   argv: string[],
   env: Record<string, string>,
   input: Buffer | undefined,
+  withinMs: number | undefined,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn("tmux", argv, { env, stdio: [input ? "pipe" : "ignore", "pipe", "pipe"] });
+    const child = spawn("tmux", argv, {
+      env,
+      stdio: [input ? "pipe" : "ignore", "pipe", "pipe"],
+      ...(withinMs === undefined ? {} : { timeout: withinMs, killSignal: "SIGKILL" as const }),
+    });
     const stdout: Buffer[] = [];
     let stderr = "";
     child.stdout!.on("data", (chunk: Buffer) => stdout.push(chunk));

@@ -195,6 +195,8 @@ export interface Tmux {
     window: { name: string; index: number; pane: Omit<PaneBirth, "slot"> },
   ): Promise<WindowId>;
   on(listener: (notice: TmuxNotice) => void): () => void;
+  /** Leaves this server, where sessions go on, for another; nothing is started there before `connect`. */
+  moveTo(server: { socket: string; config: string | null }): Promise<void>;
   /** Leaves tmux; sessions go on. With `ownLast`: takes our control session and settings back. */
   close(): Promise<void>;
 }

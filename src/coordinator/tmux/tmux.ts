@@ -35,6 +35,8 @@ export interface TmuxOptions {
   config: string | null;
   /** A variable, `NAME=value`, that the environment of this town's processes holds and that of no other town of its name. */
   marker?: string;
+  /** Marks sessions as this town's among those of its name, for whoever looks at other servers: `coordinatorMark`. */
+  coordinator?: string;
   log?: (message: string, detail?: Record<string, unknown>) => void;
   env?: Record<string, string | undefined>;
 }
@@ -82,6 +84,11 @@ export function openTmux(options: TmuxOptions): Tmux {
   return new Driver(options);
 }
 
+function configOf({ socket, config }: Pick<TmuxOptions, "socket" | "config">): string[] {
+  if (config !== null) return ["-f", config];
+  return socket === "default" ? [] : ["-f", "/dev/null"];
+}
+
 interface Server {
   id: string;
   pid: number;
@@ -100,15 +107,19 @@ const OWN_WINDOW = "_bosun";
 /** A control client that does not tell within this is hung or gone. */
 const TOLD_WITHIN_MS = 2_000;
 
+/** A server that does not end our control session within this hangs. */
+const LEFT_WITHIN_MS = 2_000;
+
 class Driver implements Tmux {
-  readonly socketFlags: readonly string[];
+  socketFlags: readonly string[];
   readonly #town: string;
   readonly #control: string;
-  readonly #config: string[];
+  #config: string[];
   readonly #env: Record<string, string>;
   readonly #log: NonNullable<TmuxOptions["log"]>;
   readonly #listeners = new Set<(notice: TmuxNotice) => void>();
   readonly #marker: string | null;
+  readonly #coordinator: string | null;
   readonly #pulse = new Pulse();
   #client: ControlClient | null = null;
   #connecting: Promise<Server | null> | null = null;
@@ -131,9 +142,9 @@ class Driver implements Tmux {
     this.socketFlags = ["-L", options.socket];
     this.#town = options.town;
     this.#marker = options.marker ?? null;
+    this.#coordinator = options.coordinator ?? null;
     this.#control = `_bosun-${options.town.replace(/[^A-Za-z0-9_-]/g, "_")}`;
-    this.#config =
-      options.config !== null ? ["-f", options.config] : options.socket === "default" ? [] : ["-f", "/dev/null"];
+    this.#config = configOf(options);
     this.#env = cleanEnvironment(options.env ?? process.env);
     this.#log = options.log ?? (() => {});
   }
@@ -229,7 +240,13 @@ class Driver implements Tmux {
 
   async mark(session: TmuxSession, { town, id, epoch, shape }: NonNullable<TmuxSession["marks"]>): Promise<void> {
     const here = target("session", session.id);
-    const marks = Object.entries({ "@town": town, "@id": id, "@epoch": String(epoch), "@shape": shape });
+    const marks = Object.entries({
+      "@town": town,
+      "@id": id,
+      "@epoch": String(epoch),
+      "@shape": shape,
+      ...(this.#coordinator === null ? {} : { "@coordinator": this.#coordinator }),
+    });
     await this.#ask([
       ...session.windows.flatMap((window, w): Command[] => [
         // A window that hangs in another session too stays that one's.
@@ -434,6 +451,14 @@ class Driver implements Tmux {
     await this.#leaving;
   }
 
+  async moveTo(server: { socket: string; config: string | null }): Promise<void> {
+    await this.close();
+    this.socketFlags = ["-L", server.socket];
+    this.#config = configOf(server);
+    this.#failures = [];
+    this.#restUntilMs = 0;
+  }
+
   /** From the first moment on nobody else's command goes by the client: it would be answered by a session that is going. */
   async #leave(): Promise<void> {
     await this.#connecting?.catch(() => null);
@@ -452,9 +477,10 @@ class Driver implements Tmux {
       [["set-option", "-s", "exit-empty", exitEmpty]],
     ];
     for (const commands of last) await unlessRefused(client.run(commands));
-    // The answer to this one never comes: it ends the session the client is attached to.
+    // The answer to this one never comes: it ends the session the client is attached to. Until it has, the next client could be
+    // attached to that session too, and end with it.
     void unlessRefused(client.run([["kill-session", "-t", `=${this.#control}`]]));
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await Promise.race([client.gone, setTimeoutPromise(LEFT_WITHIN_MS, null, { ref: false })]);
     client.end();
   }
 
@@ -647,7 +673,7 @@ class Driver implements Tmux {
 
   async #bearOnce(birth: SessionBirth): Promise<Born> {
     try {
-      const [lines] = await this.#send(birthCommands(birth));
+      const [lines] = await this.#send(birthCommands(birth, this.#coordinator));
       const [id, pane] = lines![0]!.split(" ");
       for (const { window, layout } of keptLayouts(birth)) await this.#keepLayout(id as SessionId, window, layout);
       return { name: birth.name, id: id as SessionId, pane: pane as PaneId };

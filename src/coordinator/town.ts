@@ -205,7 +205,7 @@ export class Town extends EventEmitter<TownEvents> {
       const numbered = sessions.find((session) => numbers.get(session.id) === Number(text));
       if (numbered) return numbered;
     }
-    const old = this.#byOldName(text, sessions);
+    const old = sessions.find((session) => session.was.includes(text)) ?? this.#byOldName(text, sessions);
     if (old) return old;
     const begins =
       text === "" ? [] : sessions.filter((session) => names(session).some((name) => name.startsWith(text)));

@@ -9,6 +9,7 @@ import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protoc
 import { fifoOf, type Late, prepare, prepareRespawn } from "./birth.ts";
 import { diskUsed } from "./disk.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
+import { predecessorsOf } from "./ghosts/predecessors.ts";
 import { ghostRows } from "./ghosts/projection.ts";
 import { OneServer } from "./one-server.ts";
 import {
@@ -16,6 +17,7 @@ import {
   type DiffOptions,
   declaredPanes,
   diff,
+  type Former,
   type PlannedStep,
   startWaves,
   stopWaves,
@@ -97,7 +99,15 @@ export class Reconcile {
 
   async difference(plan: Plan, options: DiffOptions): Promise<Difference> {
     const world = await this.#town.look();
-    return diff(plan, world, rememberedOf(this.#town), options);
+    if (!world) return diff(plan, world, rememberedOf(this.#town), options);
+    const decided = ghostRows(this.#town.ledger.views, world.server);
+    const formers = new Map<string, Former>();
+    for (const each of predecessorsOf(plan, world)) {
+      if (decided.get(each.session.id)?.decision === "ignored") continue;
+      // Of several the plan gives names of, the proven one is it.
+      if ((formers.get(each.declared.id)?.proof ?? null) === null) formers.set(each.declared.id, each);
+    }
+    return diff(plan, world, rememberedOf(this.#town), { ...options, formers });
   }
 
   up(input: UpInput, actor: Actor, stream: Stream | null) {
@@ -182,7 +192,7 @@ export class Reconcile {
       unchanged: steps.filter((step) => step.do === "none" && step.needs === null).length,
       failed: [] as { session: string; error: string }[],
       held: held.map(publicStep),
-      unknown: this.#undecided(),
+      unknown: this.#undecided(todo),
       steps: todo.map(publicStep),
       round_trips: 0,
       ms: 0,
@@ -218,12 +228,14 @@ export class Reconcile {
     );
   }
 
-  #undecided(): string[] {
+  /** Unmarked ones that nobody has said anything about, and that are not taken over now. */
+  #undecided(todo: readonly PlannedStep[]): string[] {
     const { world, ledger } = this.#town;
     if (!world) return [];
     const known = ghostRows(ledger.views, world.server);
+    const takenOver = new Set(todo.map((step) => step.found?.id));
     return world.sessions.flatMap((session) =>
-      session.marks === null && !known.get(session.id)?.decision ? [session.name] : [],
+      session.marks === null && !known.get(session.id)?.decision && !takenOver.has(session.id) ? [session.name] : [],
     );
   }
 
@@ -305,12 +317,16 @@ export class Reconcile {
     const stops = todo.filter((step) => step.do === "stop" || step.do === "restart");
     await this.#stopSteps(stops, actor, progress);
     result.stopped.push(...stops.filter((step) => step.do === "stop").map((step) => step.name));
+    const unmarked = todo.filter((step) => step.do === "adopt" && step.found!.marks === null);
+    await this.#takeOver(unmarked, actor, result, progress);
     for (const step of todo) {
       if (step.do === "rename") await this.#rename(step, actor, progress);
-      if (step.do === "adopt") await this.#adopt(step, actor, progress);
+      if (step.do === "adopt" && step.found!.marks !== null) {
+        await this.#adopt(step, actor, progress);
+        result.adopted.push(step.name);
+      }
       if (step.do === "respawn") await this.#respawn(plan, step, actor, progress);
     }
-    result.adopted.push(...todo.filter((step) => step.do === "adopt").map((step) => step.name));
     result.restarted.push(...todo.filter((step) => step.do === "respawn").map((step) => step.name));
     const starts = todo.filter((step) => step.do === "create" || step.do === "restart");
     const restarts = new Set(starts.filter((step) => step.do === "restart").map((step) => step.session));
@@ -501,6 +517,19 @@ export class Reconcile {
       }),
     });
     progress.step(step.name, `renamed from ${from}`);
+  }
+
+  async #takeOver(steps: readonly PlannedStep[], actor: Actor, result: UpResult, progress: Progress): Promise<void> {
+    if (steps.length === 0) return;
+    const wanted = steps.map((step) => ({ declared: step.declared!, session: step.found! }));
+    const taken = await takeOver(this.#town, wanted, actor, "up");
+    for (const step of steps) {
+      const now = taken.get(step.session);
+      if (now instanceof Error)
+        result.failed.push({ session: step.name, error: `${step.found!.name} was not taken over: ${now.message}` });
+      else result.adopted.push(step.name);
+      progress.step(step.name, now instanceof Error ? "failed" : "taken over");
+    }
   }
 
   async #adopt(step: PlannedStep, actor: Actor, progress: Progress): Promise<void> {
@@ -729,6 +758,55 @@ export function adoption(declared: PlanSession, found: TmuxSession, server: stri
       },
     },
   ];
+}
+
+/**
+ * Unmarked sessions become declared ones while they run: they get the names and the marks, and their processes go on as they
+ * are. Returns each by the id of its entry as it is then, or why it could not be: it may end, or lose the name to another,
+ * meanwhile. Marks come first and the log after them: what is marked and not logged is found by the next `up`.
+ */
+export async function takeOver(
+  town: Town,
+  wanted: readonly { declared: PlanSession; session: TmuxSession }[],
+  actor: Actor,
+  because: string,
+): Promise<Map<string, TmuxSession | Error>> {
+  const results = new Map<string, TmuxSession | Error>();
+  for (const { declared, session } of wanted) {
+    const marks = {
+      town: town.name.name,
+      id: declared.id,
+      epoch: nextEpoch(town, declared.id),
+      shape: declared.shape,
+    };
+    try {
+      if (declared.name !== session.name) await town.tmux.rename(session.id, declared.name);
+      await town.tmux.mark(session, marks);
+    } catch (error) {
+      results.set(declared.id, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+  const world = await town.look();
+  const events: Event[] = [];
+  for (const { declared, session } of wanted) {
+    if (results.has(declared.id)) continue;
+    const ours = world?.sessions.find((each) => each.id === session.id && each.marks !== null);
+    results.set(declared.id, ours ?? endedMeanwhile(session, declared));
+    if (!ours) continue;
+    if (declared.name !== session.name)
+      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: declared.name } });
+    events.push(...adoption(declared, ours, world!.server, because));
+  }
+  if (events.length > 0) await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
+  return results;
+}
+
+function endedMeanwhile(session: TmuxSession, declared: PlanSession): BosunError {
+  return new BosunError({
+    code: "UNKNOWN_SESSION",
+    what: `${session.name} has ended meanwhile`,
+    fix: `bosun up ${declared.name}   starts it`,
+  });
 }
 
 export function rememberedOf(

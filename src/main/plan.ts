@@ -1,5 +1,6 @@
 import { basename, dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { importGastown } from "../coordinator/plan/import/gastown.ts";
 import { importProcfile } from "../coordinator/plan/import/procfile.ts";
 import { importTmuxinator } from "../coordinator/plan/import/tmuxinator.ts";
 import { importTmuxp } from "../coordinator/plan/import/tmuxp.ts";
@@ -8,7 +9,8 @@ import { readPlanFile } from "../coordinator/town.ts";
 import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
 
 /**
- * Work on floor plan files that needs no coordinator: `plan check FILE`, `plan import KIND FILE`. One JSON document on
+ * Work on floor plan files that needs no coordinator: `plan check FILE`, `plan import KIND FILE`, `plan import
+ * gastown FOLDER`. One JSON document on
  * stdout, `{"ok": …}` or `{"error": …}`; the command line prints it for people.
  */
 function main(): unknown {
@@ -26,6 +28,8 @@ function main(): unknown {
     });
   }
   if (verb === "import") {
+    if (first === "gastown" && second !== undefined)
+      return importGastown(second, { env: process.env, uid: process.getuid!() });
     const importer = { tmuxp: importTmuxp, tmuxinator: importTmuxinator, procfile: importProcfile }[first ?? ""];
     if (!importer || second === undefined) throw unsupported(first ?? "");
     return importer(readPlanFile(resolve(second)), second);
@@ -40,9 +44,9 @@ function unsupported(kind: string): BosunError {
     what: gastown ? "Gas Town mail and nudges cannot be imported or bridged" : `there is no importer for "${kind}"`,
     why: gastown
       ? "its mail lives in a store of its own (beads), which bosun does not read"
-      : "it knows tmuxp, tmuxinator and procfile",
+      : "it knows tmuxp, tmuxinator, procfile and gastown",
     fix: gastown
-      ? "name its sessions in a floor plan (bosun init --preset gastown); agents then use bosun send and bosun inbox"
+      ? "bosun import gastown DIR   takes its sessions over; agents then use bosun send and bosun inbox"
       : "bosun import tmuxp FILE",
   });
 }

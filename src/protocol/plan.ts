@@ -143,6 +143,8 @@ export interface PlanSession {
   id: string;
   /** The tmux session name, after the scheme. */
   name: string;
+  /** What it was called before bosun ran it: a session of such a name, proven to be this town's, is taken over as it runs. */
+  was: string[];
   kind: "agents" | "view" | "chat";
   about: string;
   role: string | null;

@@ -259,7 +259,7 @@ users:`,
 
 test("S0-55: Gas Town mail is reported as unsupported, with what to do instead", async () => {
   town = new TownUnderTest("version: 1\nsessions: {}\n");
-  const ran = await town.run(["import", "gastown", "whatever"]);
+  const ran = await town.run(["import", "beads", "whatever"]);
   expect(ran.code).toBe(2);
   expect(ran.stderr).toMatch(/Gas Town mail and nudges cannot be imported/);
   expect(execFileSync("ls", [town.folder], { encoding: "utf8" })).not.toMatch(/state/);

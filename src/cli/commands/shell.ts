@@ -73,16 +73,25 @@ const importPlan: Command = {
   name: "import",
   args: "KIND FILE",
   group: "plan",
-  summary: "Turn a tmuxp, tmuxinator or Procfile file into a floor plan, on standard output",
+  summary: "Turn a tmuxp, tmuxinator or Procfile file, or a Gas Town root, into a floor plan, on standard output",
   flags: { output: { short: "o", value: "FILE", about: "write it there" } },
-  examples: ["bosun import tmuxp dev.yaml > floorplan.yaml", "bosun import procfile Procfile -o floorplan.yaml"],
+  examples: [
+    "bosun import tmuxp dev.yaml > floorplan.yaml",
+    "bosun import procfile Procfile -o floorplan.yaml",
+    "bosun import gastown ~/gt -o ~/gt/floorplan.yaml",
+  ],
   run(invocation) {
     const [kind, file] = invocation.args;
     if (kind === undefined || file === undefined)
-      throw usage("import needs a kind and a file", importPlan, "the kinds are tmuxp, tmuxinator and procfile");
+      throw usage(
+        "import needs a kind and a file",
+        importPlan,
+        "the kinds are tmuxp, tmuxinator, procfile and gastown",
+      );
     const made = planTool(invocation, ["import", kind, file]) as {
       yaml: string;
-      dropped: { key: string; line: number; why: string }[];
+      dropped: { file?: string; key: string; line: number | null; why: string }[];
+      next?: { run: string; why: string }[];
     };
     const target = textOf(invocation, "output");
     if (target && existsSync(target))
@@ -95,10 +104,25 @@ const importPlan: Command = {
     if (target) writeFileSync(target, made.yaml);
     if (invocation.out.wish.json) invocation.out.json(made);
     else if (!target) invocation.out.write(made.yaml);
-    for (const { key, line, why } of made.dropped) invocation.out.say(`${file}:${line}: ${key} was left out: ${why}`);
+    for (const { file: own, key, line, why } of made.dropped) {
+      const place = own === undefined ? file : join(file, own);
+      invocation.out.say(`${line === null ? place : `${place}:${line}`}: ${key} was left out: ${why}`);
+    }
+    if (made.next) sayNext(invocation, made.next, target ?? join(file, "floorplan.yaml"), target !== undefined);
     return 0;
   },
 };
+
+function sayNext(
+  { out }: Invocation,
+  steps: readonly { run: string; why: string }[],
+  plan: string,
+  written: boolean,
+): void {
+  out.say(written ? `wrote ${plan}` : `save it as ${plan}: -o ${plan}`);
+  out.say("next, there");
+  for (const { run, why } of steps) out.say(`  ${run.padEnd(20)} ${why}`);
+}
 
 /** Reading YAML takes a parser this program does not carry: `plan.js` beside it does. */
 function planTool(invocation: Invocation, args: string[]): unknown {

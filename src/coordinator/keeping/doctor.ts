@@ -11,11 +11,11 @@ import { sanitise } from "../../protocol/text.ts";
 import { alertRows } from "../alerts/projection.ts";
 import { DISK_STOPS, DISK_WARNS, diskUsed } from "../disk.ts";
 import type { Dispatch } from "../dispatch.ts";
+import { predecessorsOf } from "../ghosts/predecessors.ts";
 import { planRevisions, restartRows } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
 import { coordinatorMark, markedSessions, sessionsOfTown } from "../tmux/other-servers.ts";
 import type { Town } from "../town.ts";
-import { legacySessions } from "./legacy.ts";
 
 /** Older tmux has no control-mode flow control; newer ones than we have seen may differ. */
 const TMUX_KNOWN = { from: 3.2, to: 3.7 };
@@ -422,16 +422,17 @@ export class Doctor {
   /** Sessions under the names of the days of one town for a machine: renamed as they run, once it is proven whose they are. */
   async #legacy(ask: <T>(name: string, input?: unknown) => Promise<T>, named: ReadonlySet<string>): Promise<Found[]> {
     const world = await this.#town.look();
-    if (!world) return [];
-    return legacySessions(this.#town).map(({ session, declared, pid, proof, held }): Found => {
+    const { plan } = this.#town;
+    if (!world || !plan) return [];
+    return predecessorsOf(plan, world).map(({ session, declared, pid, proof, held }): Found => {
       const meant = named.has(session.name);
       const name = sanitise(session.name);
       return {
         ...warning(
-          `${name} is the old name of ${declared.name}${proof === null ? "" : ` (${proof})`}${held === null ? "" : `; left alone: ${held}`}`,
-          "two towns on one machine would fight for it",
+          `${session.name === declared.name ? `${name} runs and is not under watch` : `${name} is the old name of ${declared.name}`}${proof === null ? "" : ` (${proof})`}${held === null ? "" : `; left alone: ${held}`}`,
+          "nothing watches over it, and two towns on one machine would fight for the name",
           held === null
-            ? `bosun doctor --fix   renames it; its process goes on (pid ${pid ?? "?"})`
+            ? `bosun doctor --fix   takes it over under its new name; its process goes on (pid ${pid ?? "?"})`
             : `bosun doctor --fix ${name}   if that is meant`,
         ),
         ...((held === null || (meant && !/taken|already/.test(held))) && {

@@ -29,7 +29,7 @@ import { sessionRow } from "../sessions/projection.ts";
 import type { TmuxSession, World } from "../tmux/port.ts";
 import { treeOf } from "../tmux/process-tree.ts";
 import type { Town } from "../town.ts";
-import { adoption, nextEpoch, type Reconcile } from "../up.ts";
+import { type Reconcile, takeOver } from "../up.ts";
 import { replaceFile } from "./replace-file.ts";
 
 /** Nothing is ended on one sighting: so long it must have been there, seen at both ends. */
@@ -95,7 +95,7 @@ export class RollCall {
       scheme: plan?.names ?? { preset: "floor", templates: {}, legacy: "accept" },
       rigs: new Set((plan?.rigs ?? []).map((rig) => rig.id)),
       ids,
-      names: new Set(sessions.flatMap((each) => [each.name, nameOf(each)])),
+      names: new Set(sessions.flatMap((each) => [each.name, nameOf(each), ...each.was])),
       ours,
       uid: process.getuid!(),
       ownerUid:
@@ -229,7 +229,9 @@ export class RollCall {
       });
     }
     const answers = await this.#answers(session);
-    const namesake = town.plan?.sessions.find((each) => each.name === session.name || each.id === input.as);
+    const namesake = town.plan?.sessions.find(
+      (each) => each.name === session.name || each.was.includes(session.name) || each.id === input.as,
+    );
     if (namesake && found.class !== "G1") {
       throw new BosunError({
         code: "NAME_TAKEN",
@@ -240,34 +242,9 @@ export class RollCall {
     const declared = namesake
       ? { session: namesake, file: town.plan!.file || null, entry: {} }
       : await this.#declare(session, input, actor, answers, found.class);
-    const epoch = nextEpoch(town, declared.session.id);
-    const from = session.name;
-    if (declared.session.name !== from) await town.tmux.rename(session.id, declared.session.name);
-    await town.tmux.mark(session, {
-      town: town.name.name,
-      id: declared.session.id,
-      epoch,
-      shape: declared.session.shape,
-    });
-    const world = await this.#world();
-    const ours = world.sessions.find((each) => each.id === session.id)!;
-    await town.ledger.write({
-      actor: actor.name,
-      decide: () => ({
-        events: [
-          ...(declared.session.name === from
-            ? []
-            : [
-                {
-                  type: "session.renamed" as const,
-                  data: { session: declared.session.id, from, to: declared.session.name },
-                },
-              ]),
-          ...adoption(declared.session, ours, world.server, "adopted"),
-        ],
-        result: null,
-      }),
-    });
+    const wanted = [{ declared: declared.session, session }];
+    const ours = (await takeOver(town, wanted, actor, "adopted")).get(declared.session.id)!;
+    if (ours instanceof Error) throw ours;
     await this.#decide(found, "adopted", input.purpose, actor, { answers, session: declared.session.id });
     return {
       session: declared.session.id,

@@ -24,6 +24,7 @@ export function checkTogether(parts: Parts, mistakes: Mistakes): void {
   const find = finder(parts.sessions);
   checkIds(parts.sessions, mistakes);
   checkNames(parts.sessions, mistakes);
+  checkFormerNames(parts.sessions, mistakes);
   checkOrder(parts.sessions, find, mistakes);
   checkSeries(parts.sessions, mistakes);
   checkRooms(parts, find, mistakes);
@@ -54,6 +55,23 @@ function checkSeries(sessions: Placed[], mistakes: Mistakes): void {
           "key",
         );
       else told.set(key, session.id);
+    }
+  }
+}
+
+/** A session that is found under such a name must be one session of the plan. */
+function checkFormerNames(sessions: Placed[], mistakes: Mistakes): void {
+  const owners = new Map(sessions.map(({ session }) => [session.name, session.id]));
+  for (const { session, path } of sessions) {
+    for (const name of session.was) {
+      const owner = owners.get(name);
+      if (owner !== undefined && owner !== session.id)
+        mistakes.add([...path, "was"], {
+          what: `${owner} and ${session.id} both have the name ${show(name)}`,
+          why: "a session that runs under it could be either",
+          fix: "take it out of one of them",
+        });
+      else owners.set(name, session.id);
     }
   }
 }

@@ -5,6 +5,7 @@ import type { SessionId, TmuxSession, World } from "../tmux/port.ts";
 import {
   type DiffOptions,
   diff,
+  type Former,
   type PlannedStep,
   type Remembered,
   startOrder,
@@ -19,6 +20,7 @@ function declared(id: string, change: Partial<PlanSession> = {}): PlanSession {
   return {
     id,
     name: id,
+    was: [],
     kind: "agents",
     about: "",
     role: null,
@@ -243,5 +245,45 @@ describe("the order in which sessions end", () => {
   test("what the plan says of it counts more", () => {
     const sessions = [of("mayor", "mayor", null, ["db"]), of("db", null), of("deacon", "deacon")];
     expect(stopWaves(sessions).map((wave) => wave.map(({ id }) => id))).toEqual([["mayor"], ["db"], ["deacon"]]);
+  });
+});
+
+describe("what ran before bosun did", () => {
+  const plan = planOf([declared("new", { was: ["old"] })]);
+  const steps = (sessions: TmuxSession[], former: Partial<Former> & { session: TmuxSession }) =>
+    diff(plan, worldOf(sessions), NOTHING, {
+      ...CAREFUL,
+      formers: new Map([["new", { proof: "GT_ROOT=/gt", named: true, ...former }]]),
+    }).steps.map(({ do: what, why, needs, found: at }) => [what, why, needs, at?.name]);
+  const old = found("old", null);
+
+  test("is taken over when the plan gives its name and something proves whose it is, whenever it would start", () => {
+    const adopted = [["adopt", "it runs as old (GT_ROOT=/gt)", null, "old"]];
+    expect(steps([old], { session: old })).toEqual(adopted);
+    plan.sessions[0]!.start = "manual";
+    expect(steps([old], { session: old })).toEqual(adopted);
+    plan.sessions[0]!.start = "boot";
+  });
+
+  test("holds the declared one back until a person decides, where the plan or the proof is missing", () => {
+    expect(steps([old], { session: old, proof: null })).toMatchObject([
+      ["none", expect.stringContaining("nothing shows"), expect.stringContaining("bosun adopt old"), "old"],
+    ]);
+    expect(steps([old], { session: old, named: false })).toMatchObject([
+      ["none", expect.stringContaining("old name"), "bosun doctor --fix old", "old"],
+    ]);
+    expect(steps([old], { session: old, named: false, proof: null })).toMatchObject([
+      ["create", expect.any(String), null, undefined],
+    ]);
+  });
+
+  test("never takes the place of a stranger with the declared name", () => {
+    const stranger = found("new", null);
+    expect(steps([old, stranger], { session: old })).toMatchObject([["none", expect.any(String), "name-taken", "new"]]);
+    // Itself under that name it is taken over, and unproven it is such a stranger.
+    expect(steps([stranger], { session: stranger })).toMatchObject([["adopt", expect.any(String), null, "new"]]);
+    expect(steps([stranger], { session: stranger, proof: null })).toMatchObject([
+      ["none", expect.any(String), "name-taken", "new"],
+    ]);
   });
 });

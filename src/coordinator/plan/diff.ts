@@ -3,6 +3,15 @@ import type { Plan, PlanSession } from "../../protocol/plan.ts";
 import type { Step } from "../../protocol/session.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
 
+/** An unmarked session that may be a declared one, from before bosun ran it. */
+export interface Former {
+  session: TmuxSession;
+  /** What shows that it is this town's; null: nothing does. */
+  proof: string | null;
+  /** The plan gives its name (`was`). */
+  named: boolean;
+}
+
 /** What the log remembers of a session. */
 export interface Remembered {
   id: string;
@@ -17,6 +26,8 @@ export interface DiffOptions {
   restart: boolean;
   /** What left the plan may be stopped; attached and protected sessions may be touched. */
   yes: boolean;
+  /** By the id of the declared session. */
+  formers?: ReadonlyMap<string, Former>;
 }
 
 export interface Difference {
@@ -38,6 +49,8 @@ export interface PlannedStep extends Step {
  *
  * - A session is found by its marks alone. A session that merely bears a declared name is a stranger in our place: nothing
  *   is done to it, and the declared one is held until a person decides.
+ * - What the plan says a session was called before (`was`), and what proves to be this town's, is taken over as it runs. What
+ *   may be it, and is not taken over, holds it: nothing is started twice.
  * - What runs and matches is left alone, whatever else changed. What runs and differs is only restarted when asked.
  * - Two found sessions with one id: the one with the higher epoch is it, the other is stopped.
  */
@@ -79,7 +92,21 @@ export function diff(
 
 function forMissing(declared: PlanSession, byName: Map<string, TmuxSession>, options: DiffOptions): PlannedStep {
   const step = { session: declared.id, name: declared.name, declared, found: null, panes: [] };
+  const former = options.formers?.get(declared.id);
   const inPlace = byName.get(declared.name);
+  if (former && (!inPlace || inPlace.id === former.session.id)) {
+    const held = whyFormerWaits(former);
+    if (held === null)
+      return {
+        ...step,
+        do: "adopt",
+        why: `it runs as ${former.session.name} (${former.proof})`,
+        destructive: false,
+        needs: null,
+        found: former.session,
+      };
+    if (held && !inPlace) return { ...step, do: "none", ...held, destructive: false, found: former.session };
+  }
   if (inPlace) {
     const whose = inPlace.marks ? `town ${inPlace.marks.town} owns it` : "nobody declared it";
     return {
@@ -101,6 +128,22 @@ function forMissing(declared: PlanSession, byName: Map<string, TmuxSession>, opt
     };
   }
   return { ...step, do: "create", why: "declared, not running", destructive: false, needs: null };
+}
+
+/** Null: it is taken over. Undefined: it has no say in what happens to the declared one. */
+function whyFormerWaits({
+  session: { name },
+  proof,
+  named,
+}: Former): { why: string; needs: string } | null | undefined {
+  if (named && proof !== null) return null;
+  if (named)
+    return {
+      why: `${name} may be it, and nothing shows that it is this town's`,
+      needs: `bosun adopt ${name} --purpose WHAT-FOR, or bosun ignore ${name} --because WHY`,
+    };
+  if (proof === null) return undefined;
+  return { why: `it runs under its old name ${name} (${proof})`, needs: `bosun doctor --fix ${name}` };
 }
 
 function forFound(

@@ -153,6 +153,9 @@ const Session = z.strictObject({
   meaning: text.optional().describe("what the name means"),
   role: text.optional().describe("mayor, deacon, witness, crew …: chooses the name template"),
   name: text.optional().describe("crew or polecat name, where the template needs one; default the key"),
+  was: oneOrMore
+    .optional()
+    .describe("what it was called before: up takes such a session over as it runs, once it proves to be this town's"),
   each: Each.optional(),
   run: text.optional().describe("command line of a session with one pane, run as its process"),
   windows: z.array(Window).min(1).optional().describe("windows, each with panes, a command or a job"),

@@ -77,6 +77,7 @@ export function expandSession(
   const session: PlanSession = {
     id,
     name: nameOf(key, { name: entry.name, role: user ? "view" : role }, values, path, rig, context, user),
+    was: [entry.was ?? []].flat(),
     kind: entry.chat ? "chat" : user ? "view" : "agents",
     about: entry.about ?? entry.purpose ?? "",
     role,

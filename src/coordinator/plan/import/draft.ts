@@ -5,10 +5,12 @@ import { sanitise } from "../../../protocol/text.ts";
 
 /** Something of the imported file that the floor plan does not have. */
 export interface Dropped {
+  /** Of several files the one it stands in, or the folder that it is; left out when a single file is read. */
+  file?: string;
   /** As in the file, with the way to it: `windows.editor.options`. */
   key: string;
-  /** Counts from 1. */
-  line: number;
+  /** Counts from 1; null for a folder. */
+  line: number | null;
   why: string;
 }
 
@@ -16,6 +18,8 @@ export interface Imported {
   /** A whole floorplan.yaml, with what was dropped as comments at its top. */
   yaml: string;
   dropped: Dropped[];
+  /** What to do with the plan now, a command each, with why; left out when there is nothing to say. */
+  next?: { run: string; why: string }[];
 }
 
 export interface DraftPane {
@@ -33,26 +37,46 @@ export interface DraftWindow {
 
 /** A session of the floor plan being written; either `run` or `windows`. */
 export interface DraftSession {
+  role?: string;
+  name?: string;
   about: string;
+  was?: string[];
+  protect?: true;
+  start?: "manual";
+  after?: string[];
   cwd?: string;
   env?: Record<string, string>;
-  restart: "never" | "on-failure";
+  env_pass?: string[];
+  health?: { silence: string };
+  restart: "never" | "on-failure" | "always";
   run?: string;
   windows?: DraftWindow[];
 }
 
 export interface Draft {
-  /** `tmuxp`, `tmuxinator`, `Procfile`. */
+  /** `tmuxp`, `tmuxinator`, `Procfile`, `gastown`. */
   kind: string;
   file: string;
   socket: string | null;
+  town?: string;
+  names?: string;
+  defaults?: { env: Record<string, string> };
+  sessions: Record<string, DraftSession>;
+  rigs?: Record<string, DraftRig>;
+}
+
+export interface DraftRig {
+  about?: string;
+  path: string;
+  prefix?: string;
   sessions: Record<string, DraftSession>;
 }
 
 /** The text of the floor plan, what was dropped listed first. */
 export function writePlan(draft: Draft, dropped: Dropped[]): Imported {
-  const sorted = dropped.toSorted((left, right) => left.line - right.line);
-  const notes = sorted.map(({ key, line, why }) => `#   line ${line}: ${oneLine(key)} — ${oneLine(why)}`);
+  // What comes from several files is told file by file, as it was read.
+  const sorted = dropped.toSorted((left, right) => (left.file || right.file ? 0 : left.line! - right.line!));
+  const notes = sorted.map((each) => `#   ${placeOf(each)}: ${oneLine(each.key)} — ${oneLine(each.why)}`);
   const head = [
     "# yaml-language-server: $schema=./floorplan.schema.json",
     "#",
@@ -61,10 +85,19 @@ export function writePlan(draft: Draft, dropped: Dropped[]): Imported {
   ];
   const plan = {
     version: 1,
+    ...(draft.town === undefined ? {} : { town: draft.town }),
+    ...(draft.names === undefined ? {} : { names: draft.names }),
     ...(draft.socket === null ? {} : { tmux: { socket: draft.socket } }),
+    ...(draft.defaults === undefined ? {} : { defaults: draft.defaults }),
     sessions: draft.sessions,
+    ...(draft.rigs === undefined ? {} : { rigs: draft.rigs }),
   };
   return { yaml: `${head.join("\n")}\n\n${stringify(plan, { lineWidth: 0 })}`, dropped: sorted };
+}
+
+function placeOf({ file, line }: Dropped): string {
+  if (file === undefined) return `line ${line}`;
+  return line === null ? oneLine(file) : `${oneLine(file)}:${line}`;
 }
 
 function oneLine(text: string): string {

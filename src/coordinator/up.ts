@@ -18,6 +18,7 @@ import {
   declaredPanes,
   diff,
   type Former,
+  keepsOldName,
   type PlannedStep,
   startWaves,
   stopWaves,
@@ -318,7 +319,7 @@ export class Reconcile {
     await this.#stopSteps(stops, actor, progress);
     result.stopped.push(...stops.filter((step) => step.do === "stop").map((step) => step.name));
     const unmarked = todo.filter((step) => step.do === "adopt" && step.found!.marks === null);
-    await this.#takeOver(unmarked, actor, result, progress);
+    await this.#takeOver(plan, unmarked, actor, result, progress);
     for (const step of todo) {
       if (step.do === "rename") await this.#rename(step, actor, progress);
       if (step.do === "adopt" && step.found!.marks !== null) {
@@ -519,9 +520,18 @@ export class Reconcile {
     progress.step(step.name, `renamed from ${from}`);
   }
 
-  async #takeOver(steps: readonly PlannedStep[], actor: Actor, result: UpResult, progress: Progress): Promise<void> {
+  async #takeOver(
+    plan: Plan,
+    steps: readonly PlannedStep[],
+    actor: Actor,
+    result: UpResult,
+    progress: Progress,
+  ): Promise<void> {
     if (steps.length === 0) return;
-    const wanted = steps.map((step) => ({ declared: step.declared!, session: step.found! }));
+    const wanted = steps.map((step) => {
+      const { declared, found } = step as { declared: PlanSession; found: TmuxSession };
+      return { declared, session: found, name: keepsOldName(plan, declared, found) ? found.name : declared.name };
+    });
     const taken = await takeOver(this.#town, wanted, actor, "up");
     for (const step of steps) {
       const now = taken.get(step.session);
@@ -761,18 +771,18 @@ export function adoption(declared: PlanSession, found: TmuxSession, server: stri
 }
 
 /**
- * Unmarked sessions become declared ones while they run: they get the names and the marks, and their processes go on as they
+ * Unmarked sessions become declared ones while they run: they get the marks, and the names that are wanted, and their processes go on as they
  * are. Returns each by the id of its entry as it is then, or why it could not be: it may end, or lose the name to another,
  * meanwhile. Marks come first and the log after them: what is marked and not logged is found by the next `up`.
  */
 export async function takeOver(
   town: Town,
-  wanted: readonly { declared: PlanSession; session: TmuxSession }[],
+  wanted: readonly { declared: PlanSession; session: TmuxSession; name: string }[],
   actor: Actor,
   because: string,
 ): Promise<Map<string, TmuxSession | Error>> {
   const results = new Map<string, TmuxSession | Error>();
-  for (const { declared, session } of wanted) {
+  for (const { declared, session, name } of wanted) {
     const marks = {
       town: town.name.name,
       id: declared.id,
@@ -780,7 +790,7 @@ export async function takeOver(
       shape: declared.shape,
     };
     try {
-      if (declared.name !== session.name) await town.tmux.rename(session.id, declared.name);
+      if (name !== session.name) await town.tmux.rename(session.id, name);
       await town.tmux.mark(session, marks);
     } catch (error) {
       results.set(declared.id, error instanceof Error ? error : new Error(String(error)));
@@ -788,14 +798,14 @@ export async function takeOver(
   }
   const world = await town.look();
   const events: Event[] = [];
-  for (const { declared, session } of wanted) {
+  for (const { declared, session, name } of wanted) {
     if (results.has(declared.id)) continue;
     const ours = world?.sessions.find((each) => each.id === session.id && each.marks !== null);
     results.set(declared.id, ours ?? endedMeanwhile(session, declared));
     if (!ours) continue;
-    if (declared.name !== session.name)
-      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: declared.name } });
     events.push(...adoption(declared, ours, world!.server, because));
+    if (name !== session.name)
+      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: name } });
   }
   if (events.length > 0) await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
   return results;

@@ -40,6 +40,10 @@ export const townFix = defineOperation({
       .describe(
         "sessions that are meant, although somebody is attached, they are protected, or nothing proves whose they are",
       ),
+    undo: z
+      .boolean()
+      .optional()
+      .describe("give sessions their old names back instead: those named, or all that were renamed"),
   }),
   output: z.looseObject({ findings: z.array(Finding), checks: z.number(), ms: z.number() }),
 });

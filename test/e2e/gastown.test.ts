@@ -161,16 +161,17 @@ test("another town's sessions are left alone, and what nothing proves to be this
   expect(pidOf("bd-witness")).toBe(countsOf("bd-witness").pid);
 });
 
-test("an old name that the plan does not give holds its session back until doctor --fix: never two mayors", async () => {
+test("what runs under an old name that the plan does not give is taken over as it is, and renamed by doctor --fix alone: never two mayors", async () => {
   old("hq-mayor", root);
   writeFileSync(
     join(root, "floorplan.yaml"),
     "version: 1\ntown: gt11\nnames: gastown\nsessions:\n  mayor: { role: mayor, about: Hands out work, run: sleep 900 }\n",
   );
-  const up = await answer("up");
-  expect(up).toMatchObject({ created: [], held: [{ session: "mayor", needs: "bosun doctor --fix hq-mayor" }] });
+  expect(await answer("up")).toMatchObject({ created: [], adopted: ["hq-gt11-mayor"], held: [] });
+  expect(await answer("up")).toMatchObject({ created: [], adopted: [], unchanged: 1 });
   expect(town.sessions()).toEqual(["hq-mayor"]);
-  await bosun("doctor", "--only", "names.legacy", "--fix", "hq-mayor");
+  await bosun("doctor", "--only", "names.legacy", "--fix");
+  expect(town.sessions()).toEqual(["hq-gt11-mayor"]);
   expect(pidOf("hq-gt11-mayor")).toBe(countsOf("hq-mayor").pid);
   expect(await answer("up")).toMatchObject({ created: [], held: [] });
 });

@@ -23,6 +23,8 @@ export class TownUnderTest {
   readonly town: string;
   readonly env: Record<string, string>;
   readonly #children: ChildProcess[] = [];
+  /** Sessions that the test itself has made. */
+  readonly #strangers = new Set<string>();
 
   constructor(plan?: string, options: { town?: string; socket?: string; home?: string } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), "bosun-e2e-"));
@@ -107,6 +109,7 @@ export class TownUnderTest {
   }
 
   tmux(...args: string[]): string {
+    if (args.includes("new-session")) this.#strangers.add(args[args.indexOf("-s") + 1]!);
     return execFileSync("tmux", ["-L", this.socket, "-u", ...args], {
       encoding: "utf8",
       env: this.env,
@@ -177,7 +180,7 @@ export class TownUnderTest {
     try {
       return this.tmux("list-sessions", "-f", "#{@town}", "-F", "#{session_name}")
         .split("\n")
-        .filter((name) => /^(?:hq-(?:mayor|deacon|boot)|gt-boot)$/.test(name));
+        .filter((name) => /^(?:hq-(?:mayor|deacon|boot)|gt-boot)$/.test(name) && !this.#strangers.has(name));
     } catch {
       // No server any more.
       return [];

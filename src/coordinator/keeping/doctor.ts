@@ -11,11 +11,12 @@ import { sanitise } from "../../protocol/text.ts";
 import { alertRows } from "../alerts/projection.ts";
 import { DISK_STOPS, DISK_WARNS, diskUsed } from "../disk.ts";
 import type { Dispatch } from "../dispatch.ts";
-import { predecessorsOf } from "../ghosts/predecessors.ts";
 import { planRevisions, restartRows } from "../sessions/projection.ts";
 import { statuses } from "../status.ts";
 import { coordinatorMark, markedSessions, sessionsOfTown } from "../tmux/other-servers.ts";
 import type { Town } from "../town.ts";
+import { type Found, note, problem, warning } from "./finding.ts";
+import { OldNames } from "./old-names.ts";
 
 /** Older tmux has no control-mode flow control; newer ones than we have seen may differ. */
 const TMUX_KNOWN = { from: 3.2, to: 3.7 };
@@ -29,14 +30,6 @@ const LEFT_OVER_MS = 3_600_000;
 /** Variables in tmux's global environment that no session should inherit. */
 const SECRET = /(_TOKEN|_SECRET|_PASSWORD|_API_KEY|_ACCESS_KEY(_ID)?|_CREDENTIALS)$/;
 
-interface Found {
-  level: Finding["level"];
-  finding: string;
-  consequence: string;
-  remedy: string;
-  fix?: () => void | Promise<void>;
-}
-
 interface Check {
   id: string;
   /** `meant`: sessions that whoever asked has named. */
@@ -47,14 +40,20 @@ interface Check {
 export class Doctor {
   readonly #town: Town;
   readonly #dispatch: Dispatch;
+  readonly #oldNames: OldNames;
   readonly #checks: readonly Check[];
 
   constructor(dispatch: Dispatch, town: Town, republish: () => void) {
     this.#town = town;
     this.#dispatch = dispatch;
+    this.#oldNames = new OldNames(town);
     this.#checks = this.#all(republish);
     dispatch.handle(townDoctor, ({ only }) => this.#examine(only, false, []));
-    dispatch.handle(townFix, ({ only, names = [] }) => this.#examine(only, true, names));
+    dispatch.handle(townFix, async ({ only, names = [], undo = false }, { actor }) => {
+      if (!undo) return this.#examine(only, true, names);
+      const undone = await this.#oldNames.undo(names, actor);
+      return { findings: undone.map((each) => shown("names.legacy", each, each.level === "ok")), checks: 1, ms: 0 };
+    });
   }
 
   async #examine(only: string | undefined, fix: boolean, names: readonly string[]) {
@@ -246,7 +245,7 @@ export class Doctor {
               : [],
           ),
       },
-      { id: "names.legacy", look: (meant) => this.#legacy(ask, meant) },
+      { id: "names.legacy", look: (meant) => this.#oldNames.look(meant, ask) },
       { id: "names.pattern", look: () => this.#names() },
       {
         id: "ghosts.undecided",
@@ -419,36 +418,6 @@ export class Doctor {
         ];
   }
 
-  /** Sessions under the names of the days of one town for a machine: renamed as they run, once it is proven whose they are. */
-  async #legacy(ask: <T>(name: string, input?: unknown) => Promise<T>, named: ReadonlySet<string>): Promise<Found[]> {
-    const world = await this.#town.look();
-    const { plan } = this.#town;
-    if (!world || !plan) return [];
-    return predecessorsOf(plan, world).map(({ session, declared, pid, proof, held }): Found => {
-      const meant = named.has(session.name);
-      const name = sanitise(session.name);
-      return {
-        ...warning(
-          `${session.name === declared.name ? `${name} runs and is not under watch` : `${name} is the old name of ${declared.name}`}${proof === null ? "" : ` (${proof})`}${held === null ? "" : `; left alone: ${held}`}`,
-          "nothing watches over it, and two towns on one machine would fight for the name",
-          held === null
-            ? `bosun doctor --fix   takes it over under its new name; its process goes on (pid ${pid ?? "?"})`
-            : `bosun doctor --fix ${name}   if that is meant`,
-        ),
-        ...((held === null || (meant && !/taken|already/.test(held))) && {
-          fix: async () => {
-            await ask("ghost.adopt", {
-              name: session.name,
-              as: declared.id,
-              purpose: declared.about || declared.id,
-              lifecycle: declared.restart.policy === "never" ? "manual" : "persistent",
-            });
-          },
-        }),
-      };
-    });
-  }
-
   #names(): Found[] {
     return (this.#town.plan?.notes ?? []).map((each) => note(each, "a newcomer has to ask", "bosun check"));
   }
@@ -505,25 +474,6 @@ function shown(id: string, { fix, ...found }: Found, fixed: boolean): Finding {
 function said(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-const problem = (finding: string, consequence: string, remedy: string): Found => ({
-  level: "problem",
-  finding,
-  consequence,
-  remedy,
-});
-const warning = (finding: string, consequence: string, remedy: string): Found => ({
-  level: "warning",
-  finding,
-  consequence,
-  remedy,
-});
-const note = (finding: string, consequence: string, remedy: string): Found => ({
-  level: "note",
-  finding,
-  consequence,
-  remedy,
-});
 
 function diskOf(folder: string): Found[] {
   const used = diskUsed(folder);

@@ -242,7 +242,7 @@ export class RollCall {
     const declared = namesake
       ? { session: namesake, file: town.plan!.file || null, entry: {} }
       : await this.#declare(session, input, actor, answers, found.class);
-    const wanted = [{ declared: declared.session, session }];
+    const wanted = [{ declared: declared.session, session, name: declared.session.name }];
     const ours = (await takeOver(town, wanted, actor, "adopted")).get(declared.session.id)!;
     if (ours instanceof Error) throw ours;
     await this.#decide(found, "adopted", input.purpose, actor, { answers, session: declared.session.id });

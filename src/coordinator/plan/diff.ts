@@ -1,4 +1,4 @@
-import { STOPPED_LAST } from "../../protocol/names.ts";
+import { roleOfOldName, STOPPED_LAST } from "../../protocol/names.ts";
 import type { Plan, PlanSession } from "../../protocol/plan.ts";
 import type { Step } from "../../protocol/session.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
@@ -49,8 +49,8 @@ export interface PlannedStep extends Step {
  *
  * - A session is found by its marks alone. A session that merely bears a declared name is a stranger in our place: nothing
  *   is done to it, and the declared one is held until a person decides.
- * - What the plan says a session was called before (`was`), and what proves to be this town's, is taken over as it runs. What
- *   may be it, and is not taken over, holds it: nothing is started twice.
+ * - What has a name that a declared session had before, and proves to be this town's, is taken over as it runs. What may be
+ *   it, and is not taken over, holds it: nothing is started twice.
  * - What runs and matches is left alone, whatever else changed. What runs and differs is only restarted when asked.
  * - Two found sessions with one id: the one with the higher epoch is it, the other is stopped.
  */
@@ -76,7 +76,9 @@ export function diff(
     const [found, ...doubles] = (ours.get(declared.id) ?? []).toSorted((a, b) => b.marks!.epoch - a.marks!.epoch);
     for (const double of doubles)
       steps.push(stopStep(double, declared, "a second session with the same id; the newer one stays", options));
-    steps.push(found ? forFound(declared, found, byName, remembered, options) : forMissing(declared, byName, options));
+    steps.push(
+      found ? forFound(plan, declared, found, byName, remembered, options) : forMissing(declared, byName, options),
+    );
   }
   if (!options.only) {
     for (const [id, sessions] of ours) {
@@ -136,17 +138,16 @@ function whyFormerWaits({
   proof,
   named,
 }: Former): { why: string; needs: string } | null | undefined {
-  if (named && proof !== null) return null;
-  if (named)
-    return {
-      why: `${name} may be it, and nothing shows that it is this town's`,
-      needs: `bosun adopt ${name} --purpose WHAT-FOR, or bosun ignore ${name} --because WHY`,
-    };
-  if (proof === null) return undefined;
-  return { why: `it runs under its old name ${name} (${proof})`, needs: `bosun doctor --fix ${name}` };
+  if (proof !== null) return null;
+  if (!named) return undefined;
+  return {
+    why: `${name} may be it, and nothing shows that it is this town's`,
+    needs: `bosun adopt ${name} --purpose WHAT-FOR, or bosun ignore ${name} --because WHY`,
+  };
 }
 
 function forFound(
+  plan: Plan,
   declared: PlanSession,
   found: TmuxSession,
   byName: Map<string, TmuxSession>,
@@ -164,7 +165,8 @@ function forFound(
       needs: consent(found, declared, options, options.restart ? null : "--restart"),
     };
   }
-  if (found.name !== declared.name) {
+  const old = keepsOldName(plan, declared, found);
+  if (found.name !== declared.name && !old) {
     const taken = byName.has(declared.name);
     return {
       ...step,
@@ -188,7 +190,18 @@ function forFound(
   if (!row || row.epoch !== found.marks!.epoch || row.wanted !== "running") {
     return { ...step, do: "adopt", why: "it runs and carries our mark", destructive: false, needs: null };
   }
-  return { ...step, do: "none", why: "as declared", destructive: false, needs: null };
+  const why = old ? `as declared, under its old name ${found.name}` : "as declared";
+  return { ...step, do: "none", why, destructive: false, needs: null };
+}
+
+/**
+ * Whether a session goes on under the name it had before towns shared a machine: until somebody says that it is to be renamed. One that
+ * the plan gives itself (`was`) is renamed when it is taken over.
+ */
+export function keepsOldName(plan: Plan, declared: PlanSession, found: TmuxSession): boolean {
+  if (found.name === declared.name || declared.was.includes(found.name) || declared.rig !== null) return false;
+  const role = plan.names.legacy === "accept" ? roleOfOldName(plan.names, found.name) : null;
+  return role !== null && role === declared.role;
 }
 
 function stopStep(

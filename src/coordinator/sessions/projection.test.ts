@@ -63,6 +63,7 @@ test("a session shows its intent, its run and how the last run ended", () => {
     adopted: false,
     lastExit: "signal 9",
     lastExitBecause: "killed",
+    former: "agents-spx",
     lastExitAtMs: 3000,
   };
   expect([sessionRow(db, "spx"), sessionRows(db), sessionRow(db, "qqq")]).toEqual([expected, [expected], null]);

@@ -6,7 +6,7 @@ import { statement } from "../log/statement.ts";
 /** What the log says about sessions, views of people, credentials and the floor plan. Liveness is not here: ask tmux. */
 export const sessionsProjection = defineProjection({
   name: "sessions",
-  revision: 5,
+  revision: 6,
   tables: [
     "sessions",
     "opened",
@@ -26,7 +26,7 @@ export const sessionsProjection = defineProjection({
       state TEXT NOT NULL, since_ms INTEGER NOT NULL,
       epoch INTEGER NOT NULL, restarts INTEGER NOT NULL,
       tmux_id TEXT, server TEXT, shape TEXT, adopted INTEGER NOT NULL,
-      last_exit TEXT, last_exit_because TEXT, last_exit_at_ms INTEGER
+      last_exit TEXT, last_exit_because TEXT, last_exit_at_ms INTEGER, former TEXT
     ) STRICT;
     CREATE INDEX sessions_name ON sessions(name);
     CREATE TABLE opened(
@@ -67,7 +67,7 @@ export const sessionsProjection = defineProjection({
       // Asked for anew after a stop, a session starts with a clean count.
       statement(
         db,
-        `INSERT INTO sessions VALUES (:id, :name, :wanted, :because, :at, 'declared', :at, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL)
+        `INSERT INTO sessions VALUES (:id, :name, :wanted, :because, :at, 'declared', :at, 0, 0, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL)
          ON CONFLICT (id) DO UPDATE SET
            name = :name,
            restarts = CASE WHEN :wanted = 'running' AND wanted = 'stopped' THEN 0 ELSE restarts END,
@@ -78,12 +78,12 @@ export const sessionsProjection = defineProjection({
       // A restart is a start that follows an exit; taking over what already runs is none.
       statement(
         db,
-        `INSERT INTO sessions VALUES (:id, :name, NULL, NULL, NULL, 'started', :at, :epoch, 0, :tmuxId, :server, :shape, :adopted, NULL, NULL, NULL)
+        `INSERT INTO sessions VALUES (:id, :name, NULL, NULL, NULL, 'started', :at, :epoch, 0, :tmuxId, :server, :shape, :adopted, NULL, NULL, NULL, NULL)
          ON CONFLICT (id) DO UPDATE SET
            name = :name,
            restarts = restarts + (state = 'exited' AND NOT :adopted),
            state = 'started', since_ms = :at, epoch = :epoch, tmux_id = :tmuxId, server = :server, shape = :shape,
-           adopted = :adopted`,
+           adopted = :adopted, former = CASE WHEN :adopted THEN former ELSE NULL END`,
       ).run({ id: session, name, epoch, tmuxId, server, shape, adopted: adopted ? 1 : 0, at: atMs });
     },
     "session.exited": (db, { session, exit, because }, { atMs }) => {
@@ -106,8 +106,8 @@ export const sessionsProjection = defineProjection({
         session,
       );
     },
-    "session.renamed": (db, { session, to }) => {
-      statement(db, "UPDATE sessions SET name = ? WHERE id = ?").run(to, session);
+    "session.renamed": (db, { session, from, to }) => {
+      statement(db, "UPDATE sessions SET name = ?, former = ? WHERE id = ?").run(to, from, session);
     },
     "session.opened": (db, { session, label, purpose, entry, worktree }, { atMs, actor }) => {
       statement(db, "INSERT INTO opened VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)").run(
@@ -320,13 +320,15 @@ export interface SessionRow {
   server: string | null;
   shape: string | null;
   adopted: boolean;
+  /** What this run was called before it was renamed. */
+  former: string | null;
   lastExit: string | null;
   lastExitBecause: string | null;
   lastExitAtMs: number | null;
 }
 
 const SESSION_COLUMNS = `id, name, wanted, wanted_because AS wantedBecause, wanted_at_ms AS wantedAtMs, state, since_ms AS sinceMs,
-  epoch, restarts, tmux_id AS tmuxId, server, shape, adopted, last_exit AS lastExit, last_exit_because AS lastExitBecause,
+  epoch, restarts, tmux_id AS tmuxId, server, shape, adopted, former, last_exit AS lastExit, last_exit_because AS lastExitBecause,
   last_exit_at_ms AS lastExitAtMs`;
 
 function toSessionRow(row: Record<string, unknown>): SessionRow {

@@ -1,13 +1,10 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, renameSync } from "node:fs";
 import { BosunError } from "../protocol/error.ts";
 import type { Event } from "../protocol/event.ts";
-import { agentsOf, type Plan, type PlanSession } from "../protocol/plan.ts";
+import type { Plan, PlanSession } from "../protocol/plan.ts";
 import { chatFile } from "../protocol/providers.ts";
 import { planDiff, type Step, sessionRestart, townDown, townUp } from "../protocol/session.ts";
-import { fifoOf, type Late, prepare, prepareRespawn } from "./birth.ts";
-import { diskUsed } from "./disk.ts";
+import { checkDisk, checkNames, checkRoot } from "./before-up.ts";
 import type { Actor, Dispatch, Stream } from "./dispatch.ts";
 import { predecessorsOf } from "./ghosts/predecessors.ts";
 import { ghostRows } from "./ghosts/projection.ts";
@@ -15,29 +12,21 @@ import { OneServer } from "./one-server.ts";
 import {
   type Difference,
   type DiffOptions,
-  declaredPanes,
   diff,
   type Former,
   keepsOldName,
   type PlannedStep,
   startWaves,
-  stopWaves,
 } from "./plan/diff.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
+import { Progress } from "./progress.ts";
 import { planRevisions, sessionRow, sessionRows } from "./sessions/projection.ts";
-import type { SessionId, StopOptions, Tmux, TmuxSession } from "./tmux/port.ts";
-import type { Town } from "./town.ts";
-import { readPlanFile } from "./town.ts";
-
-/** Sessions started side by side: enough to keep two cores busy, few enough not to trip agents' sign-in limits. */
-const PARALLEL_STARTS = 8;
-
-/** What others need is asked this often whether it is there. */
-const READY_EVERY_MS = 100;
-
-/** A process that lives so long has started; one that cannot run ends sooner. */
-const STARTED_AFTER_MS = 300;
+import { makeFifos, respawnPane, startSessions } from "./starting.ts";
+import { stopSessions } from "./stopping.ts";
+import { adoption, takeOver } from "./taking-over.ts";
+import type { Tmux, TmuxSession } from "./tmux/port.ts";
+import { readPlanFile, type Town } from "./town.ts";
 
 export function registerUp(dispatch: Dispatch, town: Town, reconcile: Reconcile): void {
   dispatch.handle(planDiff, async (input) => {
@@ -132,7 +121,11 @@ export class Reconcile {
       await town.tmux.connect();
       await town.look();
       makeFifos(town.cradle.stateFolder, sessions);
-      const { failed } = await this.#start(plan, sessions, "opened", actor, new Progress(null, 1));
+      const { failed } = await startSessions(town, plan, sessions, {
+        because: "opened",
+        actor,
+        progress: new Progress(null, 1),
+      });
       await town.look();
       if (failed[0]) throw notOpened(failed[0].session, failed[0].error);
     });
@@ -169,12 +162,12 @@ export class Reconcile {
     const asked = named(plan, input.sessions);
     const only = input.restore ? this.#ran(plan, asked) : asked;
     if (!input.dryRun) {
-      this.#checkRoot(plan);
-      this.#checkDisk(plan);
+      checkRoot(town, plan);
+      checkDisk(town, plan);
     }
     const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
     const stopThere = (doomed: PlannedStep[], server: Tmux) =>
-      this.#stopSteps(doomed, actor, new Progress(stream, doomed.length), server);
+      stopSessions(town, doomed, { actor, progress: new Progress(stream, doomed.length), server });
     const moved = await this.oneServer.settle(plan, input, stopThere);
     if (!input.dryRun) await town.tmux.connect();
     let { steps } = await this.difference(plan, options);
@@ -182,7 +175,7 @@ export class Reconcile {
       moved.push(...(await this.oneServer.gather(plan, input, stopThere)));
     if (moved.length > 0) steps = await this.#withMoved(plan, moved, steps, options);
     const held = steps.filter((step) => step.needs !== null);
-    if (!input.dryRun) this.#checkNeighbours(plan, held);
+    if (!input.dryRun) checkNames(town, plan, held);
     const todo = steps.filter((step) => step.needs === null && step.do !== "none");
     const result = {
       town: plan.town,
@@ -240,49 +233,6 @@ export class Reconcile {
     );
   }
 
-  /** Two towns on one server that need the same names: the second is refused whole, before anything of it starts. */
-  #checkNeighbours(plan: Plan, held: readonly PlannedStep[]): void {
-    const sessions = this.#town.world?.sessions ?? [];
-    const taken = held.flatMap((step) => {
-      const there = step.needs === "name-taken" ? sessions.find((each) => each.name === step.name) : undefined;
-      return there?.marks && there.marks.town !== plan.town ? [{ name: step.name, town: there.marks.town }] : [];
-    });
-    if (taken.length === 0) return;
-    throw new BosunError({
-      code: "NAME_TAKEN",
-      what: `${taken.map((each) => each.name).join(", ")} ${taken.length === 1 ? "is" : "are"} of the town ${taken[0]!.town}`,
-      why: `${plan.town} declares the same, and both use the tmux server ${this.#town.cradle.tmuxSocket}; nothing was started`,
-      fix: "put <town> into the names (names: { preset: gastown, witness: gt-<town>-<rig>-witness }), or give each town a server: tmux: { socket: town }",
-    });
-  }
-
-  /** A town has one root: another folder of the same name is another town that wants another name. */
-  #checkRoot(plan: Plan): void {
-    const last = planRevisions(this.#town.ledger.views).at(-1);
-    if (!last || plan.file === "" || last.file === "" || dirname(last.file) === dirname(plan.file)) return;
-    // It was moved.
-    if (!existsSync(last.file)) return;
-    throw new BosunError({
-      code: "CONFLICT",
-      what: `the town ${plan.town} is that of ${last.file}, and this is ${plan.file}`,
-      why: "two roots of one name would take each other's sessions for their own",
-      fix: "give this one a name of its own: town: NAME in the plan, --town NAME or GT_TOWN_NAME; or remove the other plan, if it has moved",
-    });
-  }
-
-  /** Nothing is started where the log could not be written soon. */
-  #checkDisk(plan: Plan): void {
-    const { stateFolder } = this.#town.cradle;
-    const used = diskUsed(stateFolder);
-    if (used <= plan.limits.disk) return;
-    throw new BosunError({
-      code: "DISK_FULL",
-      what: `the disk of ${stateFolder} is ${Math.floor(used * 100)} % full`,
-      why: `above ${Math.round(plan.limits.disk * 100)} % nothing is started: the log would take no more soon`,
-      fix: "make room; limits: { disk: 98 } in the floor plan moves the limit",
-    });
-  }
-
   /** A plan whose sessions run already comes into force; nothing is started. */
   inForce(plan: Plan, actor: Actor): Promise<void> {
     return this.#inTurn(() => this.#putInForce(plan, [], actor));
@@ -316,7 +266,7 @@ export class Reconcile {
 
   async #apply(plan: Plan, todo: PlannedStep[], actor: Actor, result: UpResult, progress: Progress): Promise<void> {
     const stops = todo.filter((step) => step.do === "stop" || step.do === "restart");
-    await this.#stopSteps(stops, actor, progress);
+    await stopSessions(this.#town, stops, { actor, progress });
     result.stopped.push(...stops.filter((step) => step.do === "stop").map((step) => step.name));
     const unmarked = todo.filter((step) => step.do === "adopt" && step.found!.marks === null);
     await this.#takeOver(plan, unmarked, actor, result, progress);
@@ -331,180 +281,15 @@ export class Reconcile {
     result.restarted.push(...todo.filter((step) => step.do === "respawn").map((step) => step.name));
     const starts = todo.filter((step) => step.do === "create" || step.do === "restart");
     const restarts = new Set(starts.filter((step) => step.do === "restart").map((step) => step.session));
-    const started = await this.#start(
+    const started = await startSessions(
+      this.#town,
       plan,
       starts.map((step) => step.declared!),
-      "up",
-      actor,
-      progress,
+      { because: "up", actor, progress },
     );
     result.failed.push(...started.failed);
     for (const session of started.born)
       (restarts.has(session.id) ? result.restarted : result.created).push(session.name);
-  }
-
-  /** Waves follow `after:`; inside a wave sessions start side by side. The mark is set with the birth, the log follows. */
-  async #start(plan: Plan, sessions: PlanSession[], because: string, actor: Actor, progress: Progress) {
-    const town = this.#town;
-    const born: PlanSession[] = [];
-    const failed: { session: string; error: string }[] = [];
-    for (const whole of startWaves(sessions)) {
-      const wave: PlanSession[] = [];
-      const missing = await Promise.all(whole.map((session) => this.#missing(session, failed)));
-      for (const [index, session] of whole.entries()) {
-        if (missing[index] === null) wave.push(session);
-        else failed.push({ session: session.name, error: missing[index]! });
-      }
-      const prepared = new Map<string, { session: PlanSession; epoch: number }>();
-      const births = [];
-      const events: Event[] = [];
-      const late: Late[] = [];
-      for (const session of wave) {
-        const epoch = nextEpoch(town, session.id);
-        try {
-          const ready = prepare(plan, session, epoch, town.cradle);
-          births.push(ready.birth);
-          events.push(
-            { type: "session.wanted", data: { session: session.id, name: session.name, wanted: "running", because } },
-            ...ready.events,
-          );
-          late.push(...ready.late);
-          prepared.set(session.name, { session, epoch });
-          town.busy.add(session.id);
-        } catch (error) {
-          failed.push({ session: session.name, error: error instanceof Error ? error.message : String(error) });
-        }
-      }
-      if (births.length === 0) continue;
-      const server = town.world?.server ?? "";
-      await town.ledger.write({
-        actor: actor.name,
-        decide: (views) => ({ events: [...events, ...late.flatMap((each) => each(views))], result: null }),
-      });
-      const started: Event[] = [];
-      await town.tmux.start(births, {
-        parallel: PARALLEL_STARTS,
-        onBorn: (one) => {
-          const { session, epoch } = prepared.get(one.name)!;
-          if ("error" in one) failed.push({ session: session.name, error: one.error });
-          else {
-            born.push(session);
-            started.push({
-              type: "session.started",
-              data: {
-                session: session.id,
-                name: session.name,
-                epoch,
-                tmuxId: one.id,
-                server,
-                shape: session.shape,
-                adopted: false,
-              },
-            });
-          }
-          progress.step(session.name, "error" in one ? "failed" : "started");
-        },
-      });
-      await town.ledger.write({ actor: actor.name, decide: () => ({ events: started, result: null }) });
-      for (const { session } of prepared.values()) town.busy.delete(session.id);
-    }
-    return { born, failed };
-  }
-
-  /** Why a session cannot start: what it needs is not there, or not well, within its time. Null: it can. */
-  async #missing(session: PlanSession, failed: readonly { session: string; error: string }[]): Promise<string | null> {
-    const town = this.#town;
-    const until = performance.now() + session.startTimeoutMs;
-    for (const need of session.needs) {
-      const declared = town.plan?.sessions.find((each) => each.id === need);
-      if (!declared) continue;
-      for (;;) {
-        const lost = failed.find((each) => each.session === declared.name);
-        const why = lost ? lost.error : this.#notReady(declared);
-        if (why === null) break;
-        if (lost || performance.now() >= until) return `it needs ${need}, which is not ready: ${why}`;
-        await new Promise((resolve) => setTimeout(resolve, READY_EVERY_MS));
-        // What cannot be asked is not ready; the reason comes with the next look.
-        await town.look().catch((error: unknown) => town.log.warn({ err: error }, "tmux cannot be asked"));
-      }
-    }
-    return null;
-  }
-
-  /** Null: it runs, and each check of its health that says anything says that it is well. */
-  #notReady(session: PlanSession): string | null {
-    const town = this.#town;
-    const found = town.world?.sessions.find(
-      (each) => each.marks?.town === town.name.name && each.marks.id === session.id,
-    );
-    if (!found) return "it does not run";
-    const panes = declaredPanes(found);
-    const dead = panes.find((pane) => pane.dead);
-    if (dead) return `${dead.title} ended: ${dead.exit ?? "?"}`;
-    const sinceMs = sessionRow(town.ledger.views, session.id)?.sinceMs ?? 0;
-    if (town.now() - sinceMs < STARTED_AFTER_MS) return "it has just started";
-    const states = town.healthOf(session.id);
-    const asked =
-      session.health?.http !== undefined || session.health?.tcp !== undefined || session.health?.exec !== undefined;
-    if (asked && states.every((state) => state.healthy === null)) return "its health was not asked yet";
-    const ill = states.find((state) => state.healthy === false);
-    return ill ? `${ill.check} fails: ${ill.evidence}` : null;
-  }
-
-  /** What stands on others goes before them; each as its plan says. */
-  async #endInOrder(steps: readonly PlannedStep[], server: Tmux): Promise<Set<string>> {
-    const waves = stopWaves(steps.flatMap((step) => step.declared ?? []));
-    const undeclared = steps.filter((step) => step.declared === null);
-    const ordered = [
-      undeclared,
-      ...waves.map((wave) => steps.filter((step) => wave.some((session) => session.id === step.session))),
-    ];
-    const gone = new Set<string>();
-    for (const wave of ordered) {
-      const groups = Map.groupBy(wave, (step) => JSON.stringify(step.declared?.stop ?? null));
-      await Promise.all(
-        [...groups.values()].map(async (group) => {
-          const stop = group[0]!.declared?.stop;
-          const options: StopOptions = {
-            ...(stop && {
-              graceMs: stop.graceMs,
-              scope: stop.scope,
-              last: stop.last as NodeJS.Signals,
-              ...(stop.signal !== null && { signal: stop.signal as NodeJS.Signals }),
-            }),
-          };
-          for (const id of await server.stop(
-            group.map((step) => step.found!.id),
-            options,
-          ))
-            gone.add(id);
-        }),
-      );
-    }
-    return gone;
-  }
-
-  async #stopSteps(
-    steps: PlannedStep[],
-    actor: Actor,
-    progress: Progress,
-    server: Tmux = this.#town.tmux,
-  ): Promise<void> {
-    if (steps.length === 0) return;
-    const town = this.#town;
-    for (const step of steps) town.busy.add(step.session);
-    const gone = await this.#endInOrder(steps, server);
-    const events: Event[] = steps
-      .filter((step) => gone.has(step.found!.id))
-      .map((step) => ({
-        type: "session.stopped",
-        data: { session: step.session, name: step.name, epoch: step.found!.marks?.epoch ?? 0, because: step.why },
-      }));
-    await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
-    for (const step of steps) {
-      town.busy.delete(step.session);
-      progress.step(step.name, "stopped");
-    }
   }
 
   async #rename(step: PlannedStep, actor: Actor, progress: Progress): Promise<void> {
@@ -621,7 +406,7 @@ export class Reconcile {
         result: null,
       }),
     });
-    await this.#stopSteps(todo, actor, new Progress(null, todo.length));
+    await stopSessions(town, todo, { actor, progress: new Progress(null, todo.length) });
     const left = todo.length > 0 ? await town.look() : world;
     if (left && left.sessions.length === 0) await this.leaveEmpty();
     return {
@@ -674,11 +459,15 @@ export class Reconcile {
     }
     const todo = sessions.filter((session) => !held.some((step) => step.session === session.id));
     if (todo.some((session) => !running.has(session.id))) await this.oneServer.checkAlone(plan);
-    await this.#stopSteps(stops, actor, new Progress(null, stops.length));
+    await stopSessions(town, stops, { actor, progress: new Progress(null, stops.length) });
     if (input.fresh)
       for (const session of todo) if (session.chat) setAside(chatFile(town.cradle.stateFolder, session.id));
     makeFifos(town.cradle.stateFolder, todo);
-    const { born, failed } = await this.#start(plan, todo, why, actor, new Progress(null, todo.length));
+    const { born, failed } = await startSessions(town, plan, todo, {
+      because: why,
+      actor,
+      progress: new Progress(null, todo.length),
+    });
     await town.look();
     if (failed.length > 0) {
       throw new BosunError({
@@ -700,139 +489,12 @@ type UpResult = {
   failed: { session: string; error: string }[];
 };
 
-/** Tells the caller of a long piece of work how far it is. */
-class Progress {
-  readonly #stream: Stream | null;
-  readonly #total: number;
-  #done = 0;
-
-  constructor(stream: Stream | null, total: number) {
-    this.#stream = stream;
-    this.#total = total;
-  }
-
-  step(session: string, did: string): void {
-    this.#done++;
-    this.#stream?.push(JSON.stringify({ done: this.#done, total: this.#total, session, did }));
-  }
-}
-
-/** A new process in one pane of a running session; its credential becomes a new one. */
-export async function respawnPane(
-  town: Town,
-  plan: Plan,
-  session: PlanSession,
-  found: TmuxSession,
-  slot: string,
-  pane: Parameters<Town["tmux"]["respawn"]>[0],
-  attempt: number,
-  because: string,
-  actor: string,
-): Promise<void> {
-  const epoch = found.marks!.epoch;
-  const ready = prepareRespawn(plan, session, slot, epoch, town.cradle);
-  if (!ready) return;
-  const append = (events: Event[]) => town.ledger.write({ actor, decide: () => ({ events, result: null }) });
-  // The new process may call at once: its credential is known before it runs. The pane that ended is no news meanwhile.
-  const mine = !town.busy.has(session.id);
-  town.busy.add(session.id);
-  try {
-    await town.ledger.write({
-      actor,
-      decide: (views) => ({ events: [...ready.events, ...ready.late.flatMap((each) => each(views))], result: null }),
-    });
-    await town.tmux.respawn(pane, ready.birth);
-    const agent = ready.birth.env.BOSUN_AGENT ?? null;
-    await append([
-      { type: "pane.respawned", data: { session: session.id, epoch, pane: slot, agent, because, attempt } },
-    ]);
-  } finally {
-    if (mine) town.busy.delete(session.id);
-  }
-}
-
-export function adoption(declared: PlanSession, found: TmuxSession, server: string, because: string): Event[] {
-  const marks = found.marks!;
-  return [
-    { type: "session.wanted", data: { session: declared.id, name: found.name, wanted: "running", because } },
-    {
-      type: "session.started",
-      data: {
-        session: declared.id,
-        name: found.name,
-        epoch: marks.epoch,
-        tmuxId: found.id as SessionId,
-        server,
-        shape: marks.shape,
-        adopted: true,
-      },
-    },
-  ];
-}
-
-/**
- * Unmarked sessions become declared ones while they run: they get the marks, and the names that are wanted, and their processes go on as they
- * are. Returns each by the id of its entry as it is then, or why it could not be: it may end, or lose the name to another,
- * meanwhile. Marks come first and the log after them: what is marked and not logged is found by the next `up`.
- */
-export async function takeOver(
-  town: Town,
-  wanted: readonly { declared: PlanSession; session: TmuxSession; name: string }[],
-  actor: Actor,
-  because: string,
-): Promise<Map<string, TmuxSession | Error>> {
-  const results = new Map<string, TmuxSession | Error>();
-  for (const { declared, session, name } of wanted) {
-    const marks = {
-      town: town.name.name,
-      id: declared.id,
-      epoch: nextEpoch(town, declared.id),
-      shape: declared.shape,
-    };
-    try {
-      if (name !== session.name) await town.tmux.rename(session.id, name);
-      await town.tmux.mark(session, marks);
-    } catch (error) {
-      results.set(declared.id, error instanceof Error ? error : new Error(String(error)));
-    }
-  }
-  const world = await town.look();
-  const events: Event[] = [];
-  for (const { declared, session, name } of wanted) {
-    if (results.has(declared.id)) continue;
-    const ours = world?.sessions.find((each) => each.id === session.id && each.marks !== null);
-    results.set(declared.id, ours ?? endedMeanwhile(session, declared));
-    if (!ours) continue;
-    events.push(...adoption(declared, ours, world!.server, because));
-    if (name !== session.name)
-      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: name } });
-  }
-  if (events.length > 0) await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
-  return results;
-}
-
-function endedMeanwhile(session: TmuxSession, declared: PlanSession): BosunError {
-  return new BosunError({
-    code: "UNKNOWN_SESSION",
-    what: `${session.name} has ended meanwhile`,
-    fix: `bosun up ${declared.name}   starts it`,
-  });
-}
-
 export function rememberedOf(
   town: Town,
 ): Map<string, { id: string; wanted: "running" | "stopped" | null; epoch: number }> {
   return new Map(
     sessionRows(town.ledger.views).map((row) => [row.id, { id: row.id, wanted: row.wanted, epoch: row.epoch }]),
   );
-}
-
-/** Above anything this town, or a mark found in tmux, ever used. */
-export function nextEpoch(town: Town, id: string): number {
-  const marks = (town.world?.sessions ?? [])
-    .filter((session) => session.marks?.town === town.name.name && session.marks.id === id)
-    .map((session) => session.marks!.epoch);
-  return 1 + Math.max(sessionRow(town.ledger.views, id)?.epoch ?? 0, 0, ...marks);
 }
 
 function named(plan: Plan, names: string[] | undefined): Set<string> | null {
@@ -881,15 +543,6 @@ function nameTaken(step: PlannedStep): BosunError {
     why: step.why,
     fix: "rename or end it yourself, or give this town a server of its own: tmux: { socket: town }",
   });
-}
-
-/** One FIFO per agent, made before it starts; existing ones stay. One fork for all of them. */
-function makeFifos(stateFolder: string, sessions: PlanSession[]): void {
-  const paths = agentsOf(sessions).map((placed) => fifoOf(stateFolder, placed.agent.id));
-  const missing = paths.filter((path) => !existsSync(path));
-  if (missing.length === 0) return;
-  mkdirSync(join(stateFolder, "fifo"), { recursive: true, mode: 0o700 });
-  execFileSync("mkfifo", ["-m", "600", "--", ...missing], { stdio: ["ignore", "ignore", "pipe"] });
 }
 
 function definedOnly(about: Plan["about"]): Record<string, string> {

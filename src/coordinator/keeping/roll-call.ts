@@ -26,10 +26,11 @@ import { type GhostRow, ghostRows } from "../ghosts/projection.ts";
 import { withSession } from "../plan/amend.ts";
 import { declaredPanes } from "../plan/diff.ts";
 import { sessionRow } from "../sessions/projection.ts";
+import { takeOver } from "../taking-over.ts";
 import type { TmuxSession, World } from "../tmux/port.ts";
 import { treeOf } from "../tmux/process-tree.ts";
 import type { Town } from "../town.ts";
-import { type Reconcile, takeOver } from "../up.ts";
+import type { Reconcile } from "../up.ts";
 import { replaceFile } from "./replace-file.ts";
 
 /** Nothing is ended on one sighting: so long it must have been there, seen at both ends. */

@@ -5,10 +5,12 @@ import { type Actor, COORDINATOR, type Dispatch } from "../dispatch.ts";
 import { ghostRows } from "../ghosts/projection.ts";
 import { declaredPanes } from "../plan/diff.ts";
 import { layoutOf, restartRows, type SessionRow, sessionRow, sessionRows } from "../sessions/projection.ts";
+import { respawnPane } from "../starting.ts";
 import { statuses } from "../status.ts";
+import { adoption } from "../taking-over.ts";
 import type { TmuxPane, TmuxSession, World } from "../tmux/port.ts";
 import type { Town } from "../town.ts";
-import { adoption, type Reconcile, respawnPane } from "../up.ts";
+import type { Reconcile } from "../up.ts";
 import { afterEnd, decideRestart, type Ends, type RestartDecision, rulesOf } from "./restart.ts";
 
 /** Several notices of one change come within a few ms; one look answers them all. */

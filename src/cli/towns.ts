@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, openConnection } from "../client/connection.ts";
-import { bosunHome, socketPath, townHome } from "../client/home.ts";
+import { bosunHome, socketPath, townHome, townsKept } from "../client/home.ts";
 import type { Answer } from "../client/operations.gen.ts";
 import { rememberedPlaceFile } from "../client/place.ts";
 import { BosunError } from "../protocol/error.ts";
@@ -32,14 +32,6 @@ interface Servers {
     byTown: Map<string, (Session & { tmux_socket: string })[]>;
     silent: string[];
   }>;
-}
-
-/** Names of the towns whose state is kept here. A town that was ever started has a lock. */
-function townsKept(home: string): string[] {
-  if (!existsSync(home)) return [];
-  return readdirSync(home)
-    .filter((name) => existsSync(join(townHome(home, name), "lock.db")))
-    .toSorted();
 }
 
 /** Every town of this machine. No coordinator is started, none is waited for long. */

@@ -1,4 +1,4 @@
-import { mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { BosunError } from "../protocol/error.ts";
@@ -19,6 +19,14 @@ export function bosunHome(env: Environment = process.env): string {
 
 export function townHome(home: string, town: string): string {
   return join(home, town);
+}
+
+/** Names of the towns whose state is kept there. A town that was ever started has a lock. */
+export function townsKept(home: string): string[] {
+  if (!existsSync(home)) return [];
+  return readdirSync(home)
+    .filter((name) => existsSync(join(townHome(home, name), "lock.db")))
+    .toSorted();
 }
 
 /**

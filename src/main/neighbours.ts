@@ -1,8 +1,7 @@
-import { existsSync, readdirSync } from "node:fs";
 import { type Connection, openConnection } from "../client/connection.ts";
-import { socketPath } from "../client/home.ts";
-import { rememberedPlaceFile } from "../client/place.ts";
+import { socketPath, townsKept } from "../client/home.ts";
 import type { Neighbours } from "../coordinator/mail/neighbours.ts";
+import { BosunError } from "../protocol/error.ts";
 
 /** The towns of this state home, by their own sockets; none is started for a call. */
 export function neighboursIn(home: string, own: string): Neighbours {
@@ -20,21 +19,32 @@ export function neighboursIn(home: string, own: string): Neighbours {
     }
     return connection;
   };
+  const drop = (town: string): void => {
+    const connection = open.get(town);
+    open.delete(town);
+    connection?.then(
+      (each) => each.close(),
+      () => {},
+    );
+  };
   return {
-    towns: () =>
-      readdirSync(home, { withFileTypes: true })
-        .filter(
-          (entry) => entry.isDirectory() && entry.name !== own && existsSync(rememberedPlaceFile(home, entry.name)),
-        )
-        .map((entry) => entry.name),
-    call: async (town, operation, input) => (await connectionTo(town)).call(operation, input),
+    towns: () => townsKept(home).filter((town) => town !== own),
+    async call(town, operation, input, withinMs) {
+      const late = Promise.withResolvers<never>();
+      const timer = setTimeout(() => {
+        // A coordinator that hangs still takes connections, and would take the next call too.
+        drop(town);
+        late.reject(new BosunError({ code: "UNREACHABLE", what: `the town ${town} does not answer` }));
+      }, withinMs);
+      try {
+        const answer = connectionTo(town).then((connection) => connection.call(operation, input));
+        return await Promise.race([answer, late.promise]);
+      } finally {
+        clearTimeout(timer);
+      }
+    },
     close() {
-      for (const connection of open.values())
-        connection.then(
-          (each) => each.close(),
-          () => {},
-        );
-      open.clear();
+      for (const town of [...open.keys()]) drop(town);
     },
   };
 }

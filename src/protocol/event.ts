@@ -192,6 +192,8 @@ export interface MessageSent {
   task: string | null;
   /** Moved in from elsewhere: when it was written there. */
   sentAtMs: number | null;
+  /** Answers for this recipient of the message before; absent: for its sender. */
+  answersFor?: string;
 }
 
 export interface RestartDecided {

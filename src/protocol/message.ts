@@ -115,6 +115,10 @@ export const messageSend = defineOperation({
   errors: ["UNKNOWN_AGENT", "NOT_FOUND", "CONFLICT", "TOO_LARGE", "OVER_QUOTA", "REFUSED"],
 });
 
+/** What coordinators carry for each other: messages, and the acknowledgements of them. */
+const CarriedType = z.enum([...MESSAGE_TYPES, "receipt"]);
+export type CarriedType = z.infer<typeof CarriedType>;
+
 /** A message from another town of this machine, by that town's coordinator; written once, whatever is brought how often. */
 export const messageCarry = defineOperation({
   name: "message.carry",
@@ -127,12 +131,16 @@ export const messageCarry = defineOperation({
     to: z.array(z.string().min(1).max(256)).min(1).max(1000).describe("as this town is to read them"),
     id: z.string().min(1).max(64),
     thread: z.string().min(1).max(64),
-    type: MessageType,
+    type: CarriedType,
     subject: Subject,
     body: z.string(),
     dataJson: JsonText.nullable(),
     priority: Priority,
     inReplyTo: ReplyTo.nullable(),
+    answersAs: z
+      .string()
+      .nullable()
+      .describe("the address, in this town's words, under which the message it answers came there"),
     human: z.boolean(),
     ack: z.boolean(),
     expiresAtMs: z.number().nullable(),

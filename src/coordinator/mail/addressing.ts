@@ -5,6 +5,7 @@ import type { Plan, PlanSession } from "../../protocol/plan.ts";
 import { owner } from "../credentials.ts";
 import { agentRow } from "../registry/projection.ts";
 import type { Town } from "../town.ts";
+import { type Far, farId, farOf } from "./far.ts";
 import type { Neighbours } from "./neighbours.ts";
 import { mailboxesOf, pluralOf, spelled, spellingsFor } from "./spellings.ts";
 
@@ -14,13 +15,6 @@ export interface Addressed {
   recipients: string[];
   /** Named one by one, not as members of something. */
   direct: ReadonlySet<string>;
-}
-
-/** An address in another town of this machine. */
-export interface Far {
-  town: string;
-  /** As that town reads it: `mayor`, `gastown/crew/max`, `@witnesses`. */
-  address: string;
 }
 
 /**
@@ -59,8 +53,8 @@ export class Addresses {
   /** One mailbox: of an agent, a person or a session here, or of somebody in another town. Throws as `resolve`. */
   whoIs(address: string, queue = false): string {
     if (this.#isSomebody(address)) return address;
-    const far = this.farOf(address);
-    const readings = [...this.#readingsHere(address), ...(far ? [this.farId(far)] : [])];
+    const far = address.includes("/") ? this.#farOf(address) : null;
+    const readings = [...this.#readingsHere(address), ...(far ? [farId(far)] : [])];
     const [first, second] = readings;
     if (first !== undefined && second === undefined) return first;
     if (first !== undefined) throw this.#ambiguous(address, readings);
@@ -68,21 +62,16 @@ export class Addresses {
     throw this.#nobody(address);
   }
 
-  /** What an address, or a recipient of a message, is in another town; null: it is here. `//town/…` is always a town. */
-  farOf(text: string): Far | null {
-    const [, name = "", address = ""] = /^(?:\/\/)?([^/]+)\/([^/].*)$/.exec(text) ?? [];
-    const other = name !== "" && name !== this.#town.name.name && this.#neighbours.towns().includes(name);
-    return other ? { town: name, address } : null;
+  /** Whether that recipient is in a town that is known. */
+  reaches(recipient: string): boolean {
+    return farOf(recipient) !== null && this.#farOf(recipient) !== null;
   }
 
-  /** Of a recipient in the log: only what is nobody's here is far. */
-  farRecipient(id: string): Far | null {
-    return id.includes("/") && !this.#town.registry.known(id) ? this.farOf(id) : null;
-  }
-
-  /** How that mailbox stands in the log: so that it cannot be taken for one of a rig of ours. */
-  farId({ town, address }: Far): string {
-    return this.#rigs().includes(town) ? `//${town}/${address}` : `${town}/${address}`;
+  /** What an address means in another town; null: nothing. */
+  #farOf(text: string): Far | null {
+    const far = farOf(text.startsWith("//") ? text : `//${text}`);
+    const other = far !== null && far.town !== this.#town.name.name && this.#neighbours.towns().includes(far.town);
+    return other ? far : null;
   }
 
   /** Agents and people have the first right to their ids. */
@@ -110,8 +99,7 @@ export class Addresses {
     const plain = (id: string): string => {
       const spellings = this.#town.plan ? spellingsFor(this.#town.plan, id) : [];
       const own = spellings.map((text) => `${this.#town.name.name}/${text}`);
-      const far = this.farRecipient(id);
-      const ways = far ? [`//${far.town}/${far.address}`] : [...spellings, ...own];
+      const ways = farOf(id) ? [id] : [...spellings, ...own];
       return ways.find((text) => this.#isSomebody(text) || this.#meanings(text) === 1) ?? id;
     };
     return new BosunError({
@@ -123,7 +111,7 @@ export class Addresses {
   }
 
   #meanings(text: string): number {
-    return this.#readingsHere(text).length + (this.farOf(text) ? 1 : 0);
+    return this.#readingsHere(text).length + (this.#farOf(text) ? 1 : 0);
   }
 
   /** Somebody who registered and said that they are at a rig: `gastown/nux`. */

@@ -1,39 +1,64 @@
-import { z } from "zod";
-import { BosunError } from "../../protocol/error.ts";
+import { BosunError, type ErrorCode } from "../../protocol/error.ts";
 import type { Event, MessageSent } from "../../protocol/event.ts";
 import { timedId } from "../../protocol/id.ts";
-import { messageCarry, OUTCOMES, type Outcome } from "../../protocol/message.ts";
+import { type CarriedType, messageCarry, OUTCOMES, type Outcome } from "../../protocol/message.ts";
 import type { InputOf, OutputOf } from "../../protocol/operation.ts";
-import { type Dispatch, once } from "../dispatch.ts";
+import { owner } from "../credentials.ts";
+import { type Actor, type Dispatch, once } from "../dispatch.ts";
 import type { Ledger } from "../log/ledger.ts";
 import {
   deliveriesOf,
   deliveryOf,
   type InboxRow,
-  inboxAt,
+  type MessageRow,
+  messageAt,
   messageRow,
   recipientsWaiting,
   unreadPlaces,
 } from "../messages/projection.ts";
 import type { Town } from "../town.ts";
 import type { Addresses } from "./addressing.ts";
+import { farId, farOf, shownId } from "./far.ts";
 import type { Neighbours } from "./neighbours.ts";
 import type { Quotas } from "./quotas.ts";
 
 type Views = Ledger["views"];
 type Carried = InputOf<typeof messageCarry>;
+type Answer = OutputOf<typeof messageCarry>;
 
-/** A town that could not be asked is asked again after this. */
+/** A town that could not be asked is asked again after this, and then half as often each time. */
 const AGAIN_AFTER_MS = 2_000;
+const AGAIN_AT_MOST_MS = 60_000;
 
-/** Messages of one recipient that are looked at in one turn. */
-const PORTION = 100;
+/** Somebody waits for the word whether an address is good. */
+const CHECK_WITHIN_MS = 2_000;
+const CARRY_WITHIN_MS = 10_000;
+
+/** Places of one recipient that are looked at in one turn; bodies are read one by one. */
+const PORTION = 1_000;
 
 /** A town says these for good; anything else is tried again. */
-const FINAL = new Set(["UNKNOWN_AGENT", "REFUSED", "TOO_LARGE", "USAGE"]);
+const FINAL: ReadonlySet<string> = new Set<ErrorCode>(["UNKNOWN_AGENT", "REFUSED", "TOO_LARGE"]);
 
-/** What an acknowledgement says on its way home. */
-const Receipt = z.object({ acknowledged: z.string(), outcome: z.enum(OUTCOMES), note: z.string().nullable() });
+/** The messages that bring acknowledgements home: nobody can send one, and nobody reads one. */
+export const RECEIPT: CarriedType = "receipt";
+
+interface Receipt {
+  /** The address the message came under. */
+  as: string | null;
+  outcome: Outcome;
+  note: string | null;
+}
+
+/** One other town, and how far mail to it has come. */
+class Route {
+  readonly recipients = new Set<string>();
+  timer: NodeJS.Timeout | null = null;
+  underWay: Promise<void> | null = null;
+  failures = 0;
+  /** Why it failed last: told once. */
+  why = "";
+}
 
 /**
  * Mail between the towns of a machine. A message for another town waits in the sender's log, under its address there, until that
@@ -45,10 +70,7 @@ export class Carrying {
   readonly #addresses: Addresses;
   readonly #quotas: Quotas;
   readonly #neighbours: Neighbours;
-  /** Recipients in other towns that have mail waiting here. */
-  readonly #waiting = new Map<string, Set<string>>();
-  readonly #underWay = new Map<string, Promise<void>>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #routes = new Map<string, Route>();
   readonly #leave: () => void;
   #closed = false;
 
@@ -57,17 +79,16 @@ export class Carrying {
     this.#addresses = addresses;
     this.#quotas = quotas;
     this.#neighbours = neighbours;
+    for (const who of recipientsWaiting(town.ledger.views)) this.#wait(who);
     this.#leave = town.ledger.tail(({ event }) => {
       if (event.type === "message.sent") for (const who of event.data.to) this.#wait(who);
     });
-    // The plan decides which ids are somebody's here; it is in force a moment after the start.
-    setTimeout(() => {
-      if (!this.#closed) for (const who of recipientsWaiting(town.ledger.views)) this.#wait(who);
-    }, 0).unref();
   }
 
   register(dispatch: Dispatch): void {
     dispatch.handle(messageCarry, async (input, call) => {
+      this.#checkBearer(input.town, call.actor);
+      if (input.dry) return this.#readers(this.#town.ledger.views, input);
       const { result } = await this.#town.ledger.write({
         actor: call.actor.name,
         ...once(call),
@@ -78,188 +99,272 @@ export class Carrying {
   }
 
   /** Whether somebody in another town would get it. What their town refuses is thrown; one that does not run takes it later. */
-  async check(address: string, sender: string): Promise<void> {
-    const far = this.#addresses.farRecipient(address);
+  async check(recipient: string, sender: string): Promise<void> {
+    const far = farOf(recipient);
     if (!far) return;
-    const probe = { ...EMPTY, town: this.#town.name.name, from: sender, to: [far.address], dry: true };
-    const answer = await this.#ask(far.town, probe);
+    const probe = { ...PROBE, town: this.#town.name.name, from: sender, to: [far.address] };
+    const answer = await this.#ask(far.town, probe, CHECK_WITHIN_MS);
     const refused = answer?.refused[0];
-    if (refused && FINAL.has(refused.code)) {
-      throw new BosunError({
-        code: refused.code as "UNKNOWN_AGENT",
-        what: `the town ${far.town} says: ${refused.what}`,
-        ...(refused.why && { why: refused.why }),
-        fix: `bosun --town ${far.town} ls   shows who is there`,
-      });
-    }
+    if (!refused || !FINAL.has(refused.code)) return;
+    throw new BosunError({
+      code: refused.code as ErrorCode,
+      what: `the town ${far.town} says: ${refused.what}`,
+      ...(refused.why && { why: refused.why }),
+      fix: `bosun --town ${far.town} ls   shows who is there`,
+    });
+  }
+
+  /** The word of a recipient here about a message from another town, on its way there. */
+  receipt(message: MessageRow, who: string, outcome: Outcome, note: string | null): Event {
+    const data: Receipt = { as: this.#cameAs(message, who), outcome, note };
+    const about = { thread: message.thread, inReplyTo: message.id, dataJson: JSON.stringify(data) };
+    return this.#own({
+      ...about,
+      from: who,
+      to: message.from,
+      type: RECEIPT,
+      subject: `Re: ${message.subject}`,
+      body: "",
+    });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#leave();
-    for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#neighbours.close();
-    await Promise.all(this.#underWay.values());
+    for (const { timer } of this.#routes.values()) if (timer) clearTimeout(timer);
+    await Promise.all([...this.#routes.values()].map((route) => route.underWay));
   }
 
   #wait(recipient: string): void {
-    const far = this.#addresses.farRecipient(recipient);
+    const far = farOf(recipient);
     if (!far) return;
-    const waiting = this.#waiting.get(far.town) ?? new Set();
-    this.#waiting.set(far.town, waiting.add(recipient));
-    this.#set(far.town, 0);
+    let route = this.#routes.get(far.town);
+    if (!route) this.#routes.set(far.town, (route = new Route()));
+    route.recipients.add(recipient);
+    this.#set(far.town, route, 0);
   }
 
-  #set(town: string, afterMs: number): void {
-    if (this.#closed || this.#timers.has(town) || this.#underWay.has(town)) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(town);
-      const turn = this.#carryTo(town)
+  #set(town: string, route: Route, afterMs: number): void {
+    if (this.#closed || route.underWay) return;
+    if (route.timer) clearTimeout(route.timer);
+    route.timer = setTimeout(() => {
+      route.timer = null;
+      route.underWay = this.#carryTo(town, route)
         .catch((error: unknown) => {
-          this.#town.log.warn({ err: error, town }, "mail cannot be carried");
+          this.#complain(town, error);
           return false;
         })
         .then((done) => {
-          this.#underWay.delete(town);
-          if (!done || (this.#waiting.get(town)?.size ?? 0) > 0) this.#set(town, done ? 0 : AGAIN_AFTER_MS);
+          route.underWay = null;
+          route.failures = done ? 0 : route.failures + 1;
+          if (route.recipients.size === 0) return;
+          this.#set(town, route, done ? 0 : Math.min(AGAIN_AT_MOST_MS, AGAIN_AFTER_MS * 2 ** (route.failures - 1)));
         });
-      this.#underWay.set(town, turn);
     }, afterMs);
-    timer.unref();
-    this.#timers.set(town, timer);
+    route.timer.unref();
   }
 
-  /** Everything that waits for that town, oldest first. False: it cannot be asked now. */
-  async #carryTo(town: string): Promise<boolean> {
-    for (const [id, rows] of this.#messagesFor(town)) {
+  /** Everything that waits for that town, oldest first. False: some of it has to be tried again. */
+  async #carryTo(town: string, route: Route): Promise<boolean> {
+    let done = true;
+    for (const position of this.#placesFor(route)) {
       if (this.#closed) return true;
-      const answer = await this.#ask(town, this.#carried(rows));
+      const { views } = this.#town.ledger;
+      const message = messageAt(views, position)!;
+      // All that wait for it there: the town takes a message once.
+      const rows = deliveriesOf(views, message.id).filter((row) => farOf(row.to)?.town === town && this.#waits(row));
+      if (rows.length === 0) continue;
+      const answer = await this.#ask(town, this.#carried(views, message, rows), CARRY_WITHIN_MS);
       if (!answer) return false;
-      if (answer.refused.some((each) => !FINAL.has(each.code))) return false;
-      await this.#settle(id, rows, answer);
+      if (answer.refused.some((each) => !FINAL.has(each.code))) done = false;
+      else await this.#settle(message, rows, answer);
     }
-    return true;
+    return done;
   }
 
-  /** By message: its deliveries there that nobody has taken over. What has none left waits no longer. */
-  #messagesFor(town: string): Map<string, InboxRow[]> {
+  /** Where there is mail for it in the log. A recipient with none left waits no longer. */
+  #placesFor({ recipients }: Route): number[] {
     const { views } = this.#town.ledger;
-    const recipients = this.#waiting.get(town) ?? new Set();
-    const rows = [...recipients].flatMap((who) => {
-      const places = unreadPlaces(views, { who, epoch: 0, nowMs: this.#town.now() }, {}, 0, PORTION).flat();
-      if (places.length === 0) recipients.delete(who);
-      return inboxAt(views, who, places);
-    });
-    return Map.groupBy(
-      rows.sort((a, b) => a.position - b.position),
-      (row) => row.id,
-    );
+    const places = new Set<number>();
+    for (const who of recipients) {
+      const found = unreadPlaces(views, { who, epoch: 0, nowMs: this.#town.now() }, {}, 0, PORTION).flat();
+      if (found.length === 0) recipients.delete(who);
+      for (const { position } of found) places.add(position);
+    }
+    return [...places].sort((a, b) => a - b);
   }
 
-  #carried(rows: readonly InboxRow[]): Carried {
-    const [row] = rows as [InboxRow];
-    const { id, thread, subject, body, dataJson, inReplyTo, human, ack, expiresAtMs, atMs: sentAtMs, from } = row;
-    const { type, priority } = row as Pick<Carried, "type" | "priority">;
-    const to = rows.map((row) => this.#addresses.farRecipient(row.to)!.address);
-    const about = { id, thread, type, subject, body, dataJson, priority, inReplyTo, human, ack, expiresAtMs, sentAtMs };
-    return { ...about, town: this.#town.name.name, from, to };
+  #waits({ state, expiresAtMs }: InboxRow): boolean {
+    return (state === "queued" || state === "notified") && (expiresAtMs === null || expiresAtMs > this.#town.now());
+  }
+
+  #carried(views: Views, message: MessageRow, rows: readonly InboxRow[]): Carried {
+    const { id, thread, subject, body, dataJson, inReplyTo, human, ack, expiresAtMs, atMs: sentAtMs, from } = message;
+    const { type, priority } = message as unknown as Pick<Carried, "type" | "priority">;
+    const before = inReplyTo === null ? null : messageRow(views, inReplyTo);
+    return {
+      ...{ id, thread, type, subject, body, dataJson, priority, inReplyTo, human, ack, expiresAtMs, sentAtMs, from },
+      town: this.#town.name.name,
+      to: rows.map((row) => farOf(row.to)!.address),
+      answersAs: before && farOf(before.from) ? this.#cameAs(before, from) : null,
+    };
+  }
+
+  /** The address under which a message from another town came to `who`, as it was written there. */
+  #cameAs({ addressed }: MessageRow, who: string): string | null {
+    if (addressed.length === 1) return addressed[0]!;
+    return addressed.find((address) => this.#resolved(address, "").recipients.includes(who)) ?? null;
   }
 
   /** Null: the town cannot be asked now. */
-  async #ask(town: string, carried: Carried): Promise<OutputOf<typeof messageCarry> | null> {
+  async #ask(town: string, carried: Carried, withinMs: number): Promise<Answer | null> {
     try {
-      return (await this.#neighbours.call(town, "message.carry", carried)) as OutputOf<typeof messageCarry>;
+      const answer = (await this.#neighbours.call(town, "message.carry", carried, withinMs)) as Answer;
+      const route = this.#routes.get(town);
+      if (route) route.why = "";
+      return answer;
     } catch (error) {
       if (!(error instanceof BosunError)) throw error;
-      if (error.code !== "UNREACHABLE") this.#town.log.warn({ err: error, town }, "mail cannot be carried");
+      // It is not there just now: nothing to complain about.
+      if (error.code !== "UNREACHABLE") this.#complain(town, error);
       return null;
     }
   }
 
-  async #settle(id: string, rows: readonly InboxRow[], answer: OutputOf<typeof messageCarry>): Promise<void> {
-    const refusals = new Map(answer.refused.map((each) => [each.to, each]));
+  #complain(town: string, error: unknown): void {
+    const why = error instanceof Error ? error.message : String(error);
+    const route = this.#routes.get(town);
+    if (route?.why === why) return;
+    if (route) route.why = why;
+    this.#town.log.warn({ err: error, town }, "mail cannot be carried; it is tried again");
+  }
+
+  async #settle({ id }: MessageRow, rows: readonly InboxRow[], { refused }: Answer): Promise<void> {
+    const refusals = new Map(refused.map((each) => [each.to, each]));
     await this.#town.ledger.write({
       actor: "coordinator",
-      key: `carried:${id}:${rows.map((row) => row.to).join(",")}`,
-      decide: () => ({
+      decide: (views) => ({
         events: rows.flatMap((row): Event[] => {
-          const refused = refusals.get(this.#addresses.farRecipient(row.to)!.address);
-          if (!refused) return [{ type: "delivery.presented", data: { messages: [id], to: row.to, epoch: 0 } }];
-          const note = refused.why ? `${refused.what}: ${refused.why}` : refused.what;
-          const acked = { messages: [id], to: row.to, outcome: "declined" as const, note };
-          return [
-            { type: "delivery.acked", data: acked },
-            { type: "message.sent", data: this.#bounce(row, note) },
-          ];
+          if (!this.#waits(deliveryOf(views, id, row.to)!)) return [];
+          const refusal = refusals.get(farOf(row.to)!.address);
+          if (!refusal) return [{ type: "delivery.presented", data: { messages: [id], to: row.to, epoch: 0 } }];
+          const note = refusal.why ? `${refusal.what}: ${refusal.why}` : refusal.what;
+          const acked: Event = {
+            type: "delivery.acked",
+            data: { messages: [id], to: row.to, outcome: "declined", note },
+          };
+          return row.type === RECEIPT ? [acked] : [acked, this.#bounce(row, note)];
         }),
         result: null,
       }),
     });
   }
 
-  #bounce(row: InboxRow, note: string): MessageSent {
-    return {
+  #bounce({ id, thread, from, to, subject }: InboxRow, note: string): Event {
+    const about = { thread, inReplyTo: id, from: "coordinator", to: from, body: note, dataJson: null };
+    return this.#own({ ...about, type: "notification", subject: `Not delivered to ${shownId(to)}: ${subject}` });
+  }
+
+  #own(
+    given: Pick<MessageSent, "thread" | "from" | "type" | "subject" | "body" | "dataJson" | "inReplyTo"> & {
+      to: string;
+    },
+  ): Event {
+    const data: MessageSent = {
+      ...given,
       id: timedId(crypto.randomUUID(), this.#town.now()),
-      thread: row.thread,
-      from: "coordinator",
-      to: [row.from],
-      type: "notification",
-      subject: `Not delivered to ${row.to}: ${row.subject}`.slice(0, 512),
-      body: note,
-      dataJson: null,
+      to: [given.to],
+      subject: given.subject.slice(0, 512),
       priority: "important",
-      inReplyTo: row.id,
-      addressed: [row.from],
+      addressed: [given.to],
       human: false,
       ack: false,
       expiresAtMs: null,
       task: null,
       sentAtMs: null,
     };
+    return { type: "message.sent", data };
+  }
+
+  /** Only the owner's own coordinators carry mail, each for its own town. Throws REFUSED. */
+  #checkBearer(town: string, actor: Actor): void {
+    const known = town !== this.#town.name.name && this.#neighbours.towns().includes(town);
+    if (known && actor.name === owner().name && actor.via === undefined) return;
+    throw new BosunError({
+      code: "REFUSED",
+      what: known
+        ? `${actor.id} may not bring mail from the town ${town}`
+        : `"${town}" is no other town of this machine`,
+      why: "mail between towns is carried by their coordinators; who sends is known to the sender's",
+      fix: "bosun send TOWN/NAME …   in the sender's town",
+    });
   }
 
   /** What another town brings. */
-  #taken(views: Views, input: Carried): { events: Event[]; result: OutputOf<typeof messageCarry> } {
-    const from = this.#addresses.farId({ town: input.town, address: input.from });
-    const known = input.dry ? null : messageRow(views, input.id);
+  #taken(views: Views, input: Carried): { events: Event[]; result: Answer } {
+    const from = farId({ town: input.town, address: input.from });
+    if (input.type === RECEIPT) return { events: this.#received(views, input), result: NOTHING };
+    const answer = this.#readers(views, input);
+    const known = messageRow(views, input.id);
     if (known) {
-      const recipients = deliveriesOf(views, known.id).map((each) => each.to);
-      return { events: [], result: { recipients, refused: [], duplicate: true } };
+      // It came before, and its answer was lost.
+      const stored = new Set(deliveriesOf(views, known.id).map((each) => each.to));
+      return { events: [], result: { ...answer, recipients: [...stored], duplicate: true } };
     }
-    const receipt = receiptOf(input);
-    if (receipt && !input.dry) return { events: this.#received(views, from, receipt), result: NOTHING };
-    const recipients = new Set<string>();
-    const refused: OutputOf<typeof messageCarry>["refused"] = [];
-    for (const to of input.to) {
-      try {
-        const addressed = this.#addresses.resolve([to], from, false);
-        const far = addressed.recipients.find((who) => this.#addresses.farRecipient(who));
-        if (far) throw notHere(to, this.#town.name.name);
-        for (const who of this.#quotas.withRoom(views, addressed).recipients) recipients.add(who);
-      } catch (error) {
-        if (!(error instanceof BosunError)) throw error;
-        refused.push({ to, code: error.code, what: error.body.what, why: error.body.why ?? null });
-      }
-    }
-    const result = { recipients: [...recipients], refused, duplicate: false };
-    if (input.dry || recipients.size === 0) return { events: [], result };
-    const { id, thread, type, subject, body, dataJson, priority, human, ack, expiresAtMs, sentAtMs } = input;
+    // Taken whole or not yet: what could be taken later must not be left out for good.
+    const later = answer.refused.some((each) => !FINAL.has(each.code));
+    if (later || answer.recipients.length === 0) return { events: [], result: { ...answer, recipients: [] } };
+    const { id, thread, subject, body, dataJson, priority, human, ack, expiresAtMs, sentAtMs, answersAs, type } = input;
     const inReplyTo = input.inReplyTo !== null && messageRow(views, input.inReplyTo) ? input.inReplyTo : null;
-    const about = { id, thread, type, subject, body, dataJson, priority, human, ack, expiresAtMs, sentAtMs };
-    const sent: MessageSent = { ...about, from, to: [...recipients], inReplyTo, addressed: [...input.to], task: null };
-    return { events: [{ type: "message.sent", data: sent }], result };
+    const sent: MessageSent = {
+      ...{ id, thread, from, type, subject, body, dataJson, priority, human, ack, expiresAtMs, sentAtMs, inReplyTo },
+      to: answer.recipients,
+      addressed: [...input.to],
+      task: null,
+      ...(answersAs !== null && { answersFor: farId({ town: input.town, address: answersAs }) }),
+    };
+    return { events: [{ type: "message.sent", data: sent }], result: answer };
   }
 
-  #received(views: Views, from: string, { acknowledged, outcome, note }: z.output<typeof Receipt>): Event[] {
-    const delivery = deliveryOf(views, acknowledged, from);
+  /** Who would get it here, and who of those addressed would not. */
+  #readers(views: Views, { to, from: sender, town }: Carried): Answer {
+    const from = farId({ town, address: sender });
+    const recipients = new Set<string>();
+    const refused: Answer["refused"] = [];
+    for (const address of to) {
+      try {
+        for (const who of this.#quotas.withRoom(views, this.#resolved(address, from)).recipients) recipients.add(who);
+      } catch (error) {
+        if (!(error instanceof BosunError)) throw error;
+        refused.push({ to: address, code: error.code, what: error.body.what, why: error.body.why ?? null });
+      }
+    }
+    return { recipients: [...recipients], refused, duplicate: false };
+  }
+
+  /** Here, and nowhere else. */
+  #resolved(address: string, sender: string) {
+    const addressed = this.#addresses.resolve([address], sender, false);
+    if (addressed.recipients.some((who) => farOf(who))) throw notHere(address, this.#town.name.name);
+    return addressed;
+  }
+
+  #received(views: Views, { town, from, inReplyTo, dataJson }: Carried): Event[] {
+    const { as, outcome, note } = JSON.parse(dataJson ?? "{}") as Partial<Receipt>;
+    if (inReplyTo === null || !OUTCOMES.includes(outcome!)) return [];
+    const delivery = [as, from]
+      .flatMap((address) => (address ? [deliveryOf(views, inReplyTo, farId({ town, address }))] : []))
+      .find((each) => each !== null);
     if (!delivery || delivery.state === "acked") return [];
-    return [{ type: "delivery.acked", data: { messages: [acknowledged], to: from, outcome, note } }];
+    const data = { messages: [inReplyTo], to: delivery.to, outcome: outcome!, note: note ?? null };
+    return [{ type: "delivery.acked", data }];
   }
 }
 
-const NOTHING = { recipients: [], refused: [], duplicate: false };
+const NOTHING: Answer = { recipients: [], refused: [], duplicate: false };
 
-const EMPTY: Omit<Carried, "town" | "from" | "to"> = {
+const PROBE: Omit<Carried, "town" | "from" | "to"> = {
   id: "probe",
   thread: "probe",
   type: "notification",
@@ -268,21 +373,13 @@ const EMPTY: Omit<Carried, "town" | "from" | "to"> = {
   dataJson: null,
   priority: "normal",
   inReplyTo: null,
+  answersAs: null,
   human: false,
   ack: false,
   expiresAtMs: null,
   sentAtMs: 0,
+  dry: true,
 };
-
-/** The data of a message that brings an acknowledgement to the town it was sent from. */
-export function receiptData(message: string, outcome: Outcome, note: string | null): string {
-  return JSON.stringify({ acknowledged: message, outcome, note } satisfies z.output<typeof Receipt>);
-}
-
-function receiptOf({ type, dataJson }: Carried): z.output<typeof Receipt> | null {
-  if (type !== "notification" || dataJson === null) return null;
-  return Receipt.safeParse(JSON.parse(dataJson)).data ?? null;
-}
 
 function notHere(address: string, town: string): BosunError {
   return new BosunError({

@@ -3,6 +3,7 @@ import { formatSignal } from "../../protocol/signal.ts";
 import { cutTo } from "../messages/decide.ts";
 import type { InboxRow, MessageRow } from "../messages/projection.ts";
 import { rfc3339 } from "../registry.ts";
+import { shownId } from "./far.ts";
 
 export interface Wish {
   bodies: boolean;
@@ -19,9 +20,9 @@ export function letter(row: Shown, { bodies, maxChars }: Wish, epoch = 0): Inbox
   return {
     id: row.id,
     seq: row.position,
-    from: row.from,
+    from: shownId(row.from),
     human: row.human,
-    to: row.to ?? row.addressed.join(", "),
+    to: row.to === undefined ? row.addressed.join(", ") : shownId(row.to),
     type: row.type as InboxMessage["type"],
     subject: row.subject,
     priority: row.priority as InboxMessage["priority"],
@@ -50,7 +51,7 @@ export function signalOf(message: {
   subject: string;
 }): string {
   const { type, from, subject, to = [] } = message;
-  const addressed = message.addressed ?? [to].flat();
+  const addressed = (message.addressed ?? [to].flat()).map(shownId);
   const everybody = addressed.length === 1 && addressed[0] === "*";
-  return formatSignal({ type, from, subject, to: everybody ? null : addressed.join(", ") });
+  return formatSignal({ type, from: shownId(from), subject, to: everybody ? null : addressed.join(", ") });
 }

@@ -37,6 +37,7 @@ import {
 } from "../messages/projection.ts";
 import { rfc3339 } from "../registry.ts";
 import type { Town } from "../town.ts";
+import { shownId, storedId } from "./far.ts";
 import { type Handing, readerOf } from "./handing.ts";
 import { letter } from "./letter.ts";
 import { runsFloor, visible } from "./sending.ts";
@@ -104,7 +105,8 @@ export class Mailboxes {
   #page(reader: Reader, input: InboxWish): { rows: InboxRow[]; next: number | null } {
     const { views } = this.#town.ledger;
     const { after = 0, limit = input.last ?? PAGE } = input;
-    const filter: InboxFilter = { types: input.type, from: input.from, priorities: input.priority, open: input.open };
+    const from = input.from !== undefined && !this.#town.registry.known(input.from) ? storedId(input.from) : input.from;
+    const filter: InboxFilter = { types: input.type, from, priorities: input.priority, open: input.open };
     if (!input.unread) {
       if (input.last !== undefined && input.after === undefined) {
         return { rows: inboxEnd(views, reader, filter, input.last), next: null };
@@ -135,7 +137,7 @@ export class Mailboxes {
     return {
       message: letter(shown, { bodies: true }, actor.epoch),
       deliveries: deliveries.map(({ to, state, outcome, note, notifiedAtMs, presentedAtMs, ackedAtMs }) => ({
-        to,
+        to: shownId(to),
         state,
         outcome,
         note,

@@ -28,7 +28,8 @@ import * as work from "../tasks/decide.ts";
 import { taskRow, tasksPage } from "../tasks/projection.ts";
 import type { Town } from "../town.ts";
 import type { Addresses } from "./addressing.ts";
-import { type Carrying, receiptData } from "./carrying.ts";
+import type { Carrying } from "./carrying.ts";
+import { farOf, shownId } from "./far.ts";
 import { signalOf } from "./letter.ts";
 import type { Quotas } from "./quotas.ts";
 
@@ -100,9 +101,13 @@ export class Sending {
   register(dispatch: Dispatch): void {
     dispatch.handle(messageSend, async (input, call) => {
       checkClaims(call.actor, input);
-      for (const address of input.to) await this.#carrying.check(address, call.actor.id);
       const type = input.type ?? (input.to.length === 1 && input.to[0] === "*" ? "broadcast" : "notification");
-      return this.send(call, () => ({ ...input, type, dataJson: dataText(input) }));
+      const refused = await this.#refusedElsewhere(input.to, call.actor.id, input.queue ?? false);
+      return this.send(call, () => {
+        // Decided here: what counted before counts, whatever the other town says now.
+        if (refused) throw refused;
+        return { ...input, type, dataJson: dataText(input) };
+      });
     });
     dispatch.handle(messageReply, (input, call) => {
       checkClaims(call.actor, input);
@@ -133,6 +138,20 @@ export class Sending {
     });
   }
 
+  /** What another town says against an address in it; null: nothing, or it cannot be asked now. */
+  async #refusedElsewhere(to: readonly string[], sender: string, queue: boolean): Promise<BosunError | null> {
+    if (queue) return null;
+    for (const address of to.filter((each) => each.includes("/") && !/^[@#]/.test(each))) {
+      try {
+        await this.#carrying.check(this.#addresses.whoIs(address), sender);
+      } catch (error) {
+        if (error instanceof BosunError) return error;
+        throw error;
+      }
+    }
+    return null;
+  }
+
   /** Writes the message a caller wishes for, and does what follows from its type. */
   async send(call: Call, wish: (views: Views) => Letter): Promise<Sent> {
     this.#quotas.checkPace(call.actor.id);
@@ -148,7 +167,8 @@ export class Sending {
     const { skipped, ...posted } = result.posted;
     if (result.type === "ping" && !duplicate) await this.#afterwards.pinged(result.posted, call.actor.id);
     const answer = result.type === "sync" ? await this.#afterwards.synced(result.posted, call.actor.id) : null;
-    return { ...posted, seq: position, duplicate, answer, ...(skipped.length > 0 && { skipped }) };
+    const recipients = posted.recipients.map(shownId);
+    return { ...posted, recipients, seq: position, duplicate, answer, ...(skipped.length > 0 && { skipped }) };
   }
 
   /**
@@ -166,7 +186,7 @@ export class Sending {
         : asked.type === "task_accept"
           ? meantOffer(views, actor, asked.task, recipients)
           : null;
-    const far = LOCAL_TYPES.has(asked.type) && recipients.find((who) => this.#addresses.farRecipient(who));
+    const far = LOCAL_TYPES.has(asked.type) && recipients.find((who) => farOf(who));
     if (far) throw staysHere(asked.type, far);
     if ((asked.type === "ping" || asked.type === "sync") && recipients.length > MOST_ANSWERS) throw tooMany(asked.type);
     const id = timedId(crypto.randomUUID(), now);
@@ -227,17 +247,10 @@ export class Sending {
     if (!mine) throw notYours(actor, id);
     if (mine.state === "acked" && (outcome === "seen" || mine.task === null)) return [];
     const acked: Event = { type: "delivery.acked", data: { messages: [id], to: actor.id, outcome, note } };
-    const events = mine.state === "acked" ? [] : [acked, ...this.#receipt(views, actor, mine, outcome, note)];
+    const told = mine.ack && farOf(mine.from) ? [this.#carrying.receipt(mine, actor.id, outcome, note)] : [];
+    const events = mine.state === "acked" ? [] : [acked, ...told];
     const settles = outcome !== "seen" && (mine.type === "task_offer" || mine.type === "handoff");
     return settles ? this.#settle(views, actor, mine, outcome, note, events) : events;
-  }
-
-  /** Who waits for it in another town is told by a message that is carried there. */
-  #receipt(views: Views, actor: Actor, mine: InboxRow, outcome: Outcome, note: string | null): Event[] {
-    if (!mine.ack || !this.#addresses.farRecipient(mine.from)) return [];
-    const subject = `Acknowledged: ${mine.subject}`.slice(0, 512);
-    const about = { to: [mine.from], subject, body: note ?? "", type: "notification" as const, inReplyTo: mine.id };
-    return this.compose(views, actor, { ...about, dataJson: receiptData(mine.id, outcome, note) }).events;
   }
 
   /** The word about a task, and the news of it for whoever gave it. */
@@ -320,7 +333,7 @@ function checkSizes({ body, dataJson = "" }: Letter): void {
 function staysHere(type: MessageType, recipient: string): BosunError {
   return new BosunError({
     code: "REFUSED",
-    what: `a ${type} cannot go to ${recipient}`,
+    what: `a ${type} cannot go to ${shownId(recipient)}`,
     why: "tasks and answers of the coordinator belong to one town",
     fix: "send a request there",
   });

@@ -44,7 +44,7 @@ export class Strays {
   }
 
   #look(who: string): void {
-    if (this.#town.registry.known(who) || this.#addresses.farRecipient(who)) this.#known.add(who);
+    if (this.#town.registry.known(who) || this.#addresses.reaches(who)) this.#known.add(who);
     else this.#strays?.add(who);
   }
 

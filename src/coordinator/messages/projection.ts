@@ -84,7 +84,8 @@ export const messagesProjection = defineProjection({
       bump(db, "priority", data.priority, 1);
       bump(db, "state", DELIVERY_STATES[QUEUED], recipients.length);
       if (open) bump(db, "open", data.type, 1);
-      if (data.type === "response" && data.inReplyTo !== null) answered(db, data.inReplyTo, data.from);
+      if (data.type === "response" && data.inReplyTo !== null)
+        answered(db, data.inReplyTo, data.answersFor ?? data.from);
     },
     "delivery.notified": (db, { messages, to }, { atMs }) => {
       for (const delivery of found(db, messages, to)) {

@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { openConnection } from "../../src/client/connection.ts";
+import { socketPath } from "../../src/client/home.ts";
+import type { BosunError } from "../../src/protocol/error.ts";
 import { TownUnderTest, until } from "./town-under-test.ts";
 
 /** Two towns of one machine: one state folder, one tmux server, the same roles in both. */
@@ -138,3 +141,67 @@ test("groups of another town, and a group of both", async () => {
   expect((await inbox(gt11, "gastown/witness")).map((each) => each.subject)).toEqual(["News"]);
   expect(await inbox(gt11, "mayor")).toEqual([]);
 });
+
+test("a full mailbox there holds up what goes to it, whole, and nothing else; then each has it once", async () => {
+  gt12.plan(plan("newrig").replace("sessions:", "limits: { unread: 2 }\nsessions:"));
+  await gt12.ok("up");
+  for (const n of [1, 2]) await gt12.ok("send", "deacon", `fill ${n}`, "hello");
+  const full = await gt11.json("send", "gt12/mayor,gt12/deacon", "Both", "hello");
+  await gt11.ok("send", "gt12/newrig/max", "Past it", "hello");
+  await arrives(gt12, "newrig/max", "Past it");
+  expect((await inbox(gt12, "mayor")).map((each) => each.subject)).toEqual([]);
+  const states = async (): Promise<string[]> =>
+    (await gt11.json("message", full.id)).deliveries.map((each: { state: string }) => each.state);
+  expect(await states()).toEqual(["queued", "queued"]);
+  const deacon = credentialOf(gt12, "hq-gt12-deacon");
+  expect((await gt12.run(["messages"], { env: deacon })).code).toBe(0);
+  await arrives(gt12, "mayor", "Both");
+  expect((await inbox(gt12, "deacon")).filter((each) => each.subject === "Both")).toHaveLength(1);
+  await until(async () => (await states()).join() === "presented,presented", "both to count as handed over");
+});
+
+test("a town that hangs keeps nobody waiting, and has its mail once it goes on; by whatever name it was written, the answer closes the request", async () => {
+  const pid = gt12.coordinatorPid()!;
+  process.kill(pid, "SIGSTOP");
+  let sent: { id: string };
+  try {
+    sent = await gt11.json("send", "gt12/gt-newrig-crew-max", "Count", "please", "--type", "request", "--ack");
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  await arrives(gt12, "newrig/max", "Count");
+  const max = credentialOf(gt12, "gt-newrig-crew-max");
+  expect((await gt12.run(["ack", sent.id], { env: max })).code).toBe(0);
+  expect((await gt12.run(["reply", sent.id, "Seven"], { env: max })).code).toBe(0);
+  const whole = () => gt11.json("message", sent.id);
+  await until(async () => (await whole()).message.open === false, "the request to be answered");
+  await until(async () => (await whole()).deliveries[0].state === "acked", "the acknowledgement");
+  // What only looks like an acknowledgement is mail like any other.
+  const forged = JSON.stringify({ acknowledged: sent.id, outcome: "done", note: null });
+  await gt11.ok("send", "gt12/mayor", "Forged", "hello", "--data", forged);
+  await arrives(gt12, "mayor", "Forged");
+  // And nobody but the towns themselves brings mail from elsewhere.
+  const carried = {
+    id: "x",
+    thread: "x",
+    type: "notification",
+    subject: "",
+    body: "",
+    dataJson: null,
+    priority: "low",
+  };
+  const more = { inReplyTo: null, answersAs: null, human: true, ack: false, expiresAtMs: null, sentAtMs: 0 };
+  const bring = async (town: string, token?: string): Promise<unknown> => {
+    const connection = await openConnection(socketPath(gt11.env.BOSUN_HOME!, "gt11"), token);
+    try {
+      return await connection.call("message.carry", { ...carried, ...more, town, from: "mayor", to: ["deacon"] });
+    } catch (error) {
+      return (error as BosunError).code;
+    } finally {
+      connection.close();
+    }
+  };
+  const token = readFileSync(credentialOf(gt11, "hq-gt11-mayor").BOSUN_TOKEN_FILE!, "utf8");
+  expect([await bring("gt11"), await bring("gt14"), await bring("gt12", token)]).toEqual(Array(3).fill("REFUSED"));
+  expect(await inbox(gt11, "deacon")).toEqual([]);
+}, 60_000);

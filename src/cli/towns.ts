@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Connection, openConnection } from "../client/connection.ts";
 import { bosunHome, socketPath, townHome, townsKept } from "../client/home.ts";

@@ -130,14 +130,39 @@ export class OneServer {
     if (tmuxSocket !== wanted && marked.silent.includes(tmuxSocket)) throw silent(tmuxSocket);
     if (astray.length === 0) return [];
     if (!wish.move) throw apart(plan, wanted, astray, this.#becauseOf(wish, wanted), tmuxSocket);
-    mayMove(plan, wanted, astray, marked.sessions, wish);
+    mayMove(plan, wanted, astray, wish);
+    await this.#checkFree(plan, wanted);
     if (wish.dryRun) return [];
     for (const [socket, sessions] of Map.groupBy(astray, (each) => each.socket)) {
       const server = socket === tmuxSocket ? town.tmux : town.openServer(socket);
-      await stop(await stepsOn(server, plan, sessions, `moves to the tmux server ${wanted}`), server);
-      if (server !== town.tmux) await server.close();
+      try {
+        await stop(await stepsOn(server, plan, sessions, `moves to the tmux server ${wanted}`), server);
+      } finally {
+        if (server !== town.tmux) await server.close();
+      }
     }
     return astray.map((each) => each.id);
+  }
+
+  /** Names that somebody else has where the town is to go to: what is ended here could not start there. Throws NAME_TAKEN. */
+  async #checkFree(plan: Plan, wanted: string): Promise<void> {
+    const town = this.#town;
+    const server = wanted === town.cradle.tmuxSocket ? town.tmux : town.openServer(wanted);
+    try {
+      const world = await server.observe();
+      const taken = world?.sessions.find(
+        (each) => each.marks?.town !== plan.town && plan.sessions.some((one) => one.name === each.name),
+      );
+      if (!taken) return;
+      throw new BosunError({
+        code: "NAME_TAKEN",
+        what: `${taken.name} ${taken.marks ? `is of the town ${taken.marks.town}` : "runs"} on ${wanted} already`,
+        why: `${plan.town} declares the same; nothing was stopped`,
+        fix: "give this town a server of its own: tmux: { socket: town }",
+      });
+    } finally {
+      if (server !== town.tmux) await server.close();
+    }
   }
 
   #becauseOf(wish: ServerWish, wanted: string): string {
@@ -167,14 +192,8 @@ async function stepsOn(
   });
 }
 
-/** A move ends processes: only all of them, only where each may be ended, and only to where they can start. */
-function mayMove(
-  plan: Plan,
-  wanted: string,
-  astray: readonly MarkedSession[],
-  everywhere: readonly MarkedSession[],
-  wish: ServerWish,
-): void {
+/** A move ends processes: only all of them, and only where each may be ended. */
+function mayMove(plan: Plan, wanted: string, astray: readonly MarkedSession[], wish: ServerWish): void {
   if (wish.sessions && wish.sessions.length > 0) {
     throw new BosunError({
       code: "USAGE",
@@ -210,16 +229,6 @@ function mayMove(
       fix: "bosun up --move --yes",
     });
   }
-  const taken = everywhere.find(
-    (each) => each.socket === wanted && each.town !== plan.town && plan.sessions.some((one) => one.name === each.name),
-  );
-  if (!taken) return;
-  throw new BosunError({
-    code: "NAME_TAKEN",
-    what: `${taken.name} is of the town ${taken.town} on ${wanted}`,
-    why: `${plan.town} declares the same; nothing was stopped`,
-    fix: "give this town a server of its own: tmux: { socket: town }",
-  });
 }
 
 function apart(

@@ -26,22 +26,29 @@ export async function takeOver(
       shape: declared.shape,
     };
     try {
-      if (name !== session.name) await town.tmux.rename(session.id, name);
       await town.tmux.mark(session, marks);
     } catch (error) {
       results.set(declared.id, error instanceof Error ? error : new Error(String(error)));
+      continue;
     }
+    // Ours already: what cannot be renamed now is renamed by the next `up`.
+    if (name !== session.name)
+      await town.tmux
+        .rename(session.id, name)
+        .catch((error: unknown) => town.log.warn({ err: error, session: declared.id }, "it keeps its old name"));
   }
   const world = await town.look();
   const events: Event[] = [];
-  for (const { declared, session, name } of wanted) {
+  for (const { declared, session } of wanted) {
     if (results.has(declared.id)) continue;
-    const ours = world?.sessions.find((each) => each.id === session.id && each.marks !== null);
+    const ours = world?.sessions.find(
+      ({ id, marks }) => id === session.id && marks?.town === town.name.name && marks.id === declared.id,
+    );
     results.set(declared.id, ours ?? endedMeanwhile(session, declared));
     if (!ours) continue;
     events.push(...adoption(declared, ours, world!.server, because));
-    if (name !== session.name)
-      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: name } });
+    if (ours.name !== session.name)
+      events.push({ type: "session.renamed", data: { session: declared.id, from: session.name, to: ours.name } });
   }
   if (events.length > 0) await town.ledger.write({ actor: actor.name, decide: () => ({ events, result: null }) });
   return results;

@@ -16,6 +16,7 @@ import {
   type Former,
   keepsOldName,
   type PlannedStep,
+  type Remembered,
   startWaves,
 } from "./plan/diff.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
@@ -62,6 +63,8 @@ type UpInput = {
   restore?: boolean | undefined;
   move?: boolean | undefined;
   tmuxSocket?: string | undefined;
+  /** Nobody asked: on the server the town is on, whatever the plan says of it today. */
+  stay?: boolean;
 };
 
 interface RestartInput {
@@ -168,11 +171,13 @@ export class Reconcile {
     const options = { only, restart: input.restart ?? false, yes: input.yes ?? false };
     const stopThere = (doomed: PlannedStep[], server: Tmux) =>
       stopSessions(town, doomed, { actor, progress: new Progress(stream, doomed.length), server });
-    const moved = await this.oneServer.settle(plan, input, stopThere);
+    const moved = input.stay ? [] : await this.oneServer.settle(plan, input, stopThere);
     if (!input.dryRun) await town.tmux.connect();
     let { steps } = await this.difference(plan, options);
-    if (steps.some((step) => step.do === "create"))
-      moved.push(...(await this.oneServer.gather(plan, input, stopThere)));
+    if (steps.some((step) => step.do === "create")) {
+      if (input.stay) await this.oneServer.checkAlone(plan);
+      else moved.push(...(await this.oneServer.gather(plan, input, stopThere)));
+    }
     if (moved.length > 0) steps = await this.#withMoved(plan, moved, steps, options);
     const held = steps.filter((step) => step.needs !== null);
     if (!input.dryRun) checkNames(town, plan, held);
@@ -489,11 +494,9 @@ type UpResult = {
   failed: { session: string; error: string }[];
 };
 
-export function rememberedOf(
-  town: Town,
-): Map<string, { id: string; wanted: "running" | "stopped" | null; epoch: number }> {
+export function rememberedOf(town: Town): Map<string, Remembered> {
   return new Map(
-    sessionRows(town.ledger.views).map((row) => [row.id, { id: row.id, wanted: row.wanted, epoch: row.epoch }]),
+    sessionRows(town.ledger.views).map(({ id, wanted, epoch, former }) => [id, { id, wanted, epoch, former }]),
   );
 }
 

@@ -21,7 +21,7 @@ export function registerViews(dispatch: Dispatch, town: Town, reconcile: Reconci
     const there =
       world?.sessions.some((session) => session.marks?.town === town.name.name && session.marks.id === view.id) ??
       false;
-    if (!there) await reconcile.up({ sessions: [view.id] }, call.actor, null);
+    if (!there) await reconcile.up({ sessions: [view.id], stay: true }, call.actor, null);
     return { user: input.user, session: view.id, name: view.name, created: !there };
   });
 

@@ -5,6 +5,7 @@ import { importProcfile } from "../coordinator/plan/import/procfile.ts";
 import { importTmuxinator } from "../coordinator/plan/import/tmuxinator.ts";
 import { importTmuxp } from "../coordinator/plan/import/tmuxp.ts";
 import { readPlan } from "../coordinator/plan/read.ts";
+import { listeningPaths } from "../coordinator/tmux/other-servers.ts";
 import { readPlanFile } from "../coordinator/town.ts";
 import { BosunError, exitCodeOf, toErrorBody } from "../protocol/error.ts";
 
@@ -29,7 +30,7 @@ function main(): unknown {
   }
   if (verb === "import") {
     if (first === "gastown" && second !== undefined)
-      return importGastown(second, { env: process.env, uid: process.getuid!() });
+      return importGastown(second, { env: process.env, uid: process.getuid!(), listening: listeningPaths() });
     const importer = { tmuxp: importTmuxp, tmuxinator: importTmuxinator, procfile: importProcfile }[first ?? ""];
     if (!importer || second === undefined) throw unsupported(first ?? "");
     return importer(readPlanFile(resolve(second)), second);

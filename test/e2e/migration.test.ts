@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { TownUnderTest, until } from "./town-under-test.ts";
@@ -162,9 +162,22 @@ test("a name that is taken, and a session that ends meanwhile, stop nothing else
   // The deacon's next run is called as the plan says.
   await until(() => town.sessions().includes("hq-gt11-deacon"), "the deacon to run again");
   expect(town.sessions()).not.toContain("hq-deacon");
+  // Whoever adopts that one would have the running one ended as its double.
+  const adopted = await town.run(["adopt", "hq-gt11-mayor", "--purpose", "x", "--lifecycle", "manual"]);
+  expect([adopted.code, adopted.stderr]).toEqual([5, expect.stringContaining("mayor runs already, as hq-mayor")]);
   town.tmux("kill-session", "-t", "=hq-gt11-mayor");
   await findings("--fix");
   expect(town.sessions()).not.toContain("hq-mayor");
+});
+
+test("what runs in a root that lies inside this one is that town's", async () => {
+  const inner = join(town.folder, "inner", "mayor");
+  mkdirSync(inner, { recursive: true });
+  writeFileSync(join(town.folder, "inner", "floorplan.yaml"), "version: 1\n");
+  legacy("hq-mayor", inner);
+  town.plan(PLAN());
+  await town.ok("up", "mayor");
+  expect(town.sessions()).toEqual(["hq-gt11-mayor", "hq-mayor"]);
 });
 
 test("S1-09, S1-18: rig sessions have the names they had; before, between and after they are the same processes", async () => {

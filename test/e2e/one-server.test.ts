@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { type Ran, TownUnderTest } from "./town-under-test.ts";
+import { type Ran, TownUnderTest, until } from "./town-under-test.ts";
 
 const open: { town: TownUnderTest; sockets: Set<string> }[] = [];
 afterEach(async () => {
@@ -120,6 +120,10 @@ test("BOSUN_TMUX_SOCKET of another server than sessions run on is refused too, w
   await town.ok("up");
   await town.ok("stop");
   refusedBecause(await town.run(["up"]), "other", "the plan says before");
+  expect(on(town, "before")).toEqual([]);
+  // What ends by itself comes back where the town is: nobody asked for another server.
+  tmux(town, "other", "kill-session", "-t", "=one");
+  await until(() => names(on(town, "other")).includes("one"), "it to come back there");
   expect(on(town, "before")).toEqual([]);
 });
 

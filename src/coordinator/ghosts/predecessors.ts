@@ -78,9 +78,13 @@ function proofOf(pid: number, plan: Plan, declared: PlanSession): Proof | null {
   if (given) return given;
   const cwd = factsOf(pid)?.cwd ?? null;
   if (root === null || cwd === null) return null;
-  const rigsOfCwd = plan.rigs.filter(({ path }) => path !== null && isInside(cwd, realPath(path)));
-  const ownRig = rigsOfCwd.some(({ id }) => id === declared.rig);
-  if (!ownRig && (!isInside(cwd, root.folder) || (declared.rig !== null && rigsOfCwd.length > 0))) return null;
+  // A folder proves nothing when another town's root lies nearer.
+  const nearest = nearestRoot(cwd);
+  const rigs = plan.rigs.flatMap(({ id, path }) => (path === null ? [] : [{ id, path: realPath(path) }]));
+  const around = rigs.filter(({ path }) => isInside(cwd, path) && (nearest === null || isInside(path, nearest)));
+  const ownRig = around.some(({ id }) => id === declared.rig);
+  const ownRoot = isInside(cwd, root.folder) && (nearest === null || nearest === root.folder);
+  if (!ownRig && (!ownRoot || (declared.rig !== null && around.length > 0))) return null;
   return { text: `it runs in ${cwd}`, other: false };
 }
 
@@ -113,6 +117,14 @@ function isRoot(said: string, plan: Plan, root: { folder: string; given: boolean
   const elsewhere =
     root === null || (!root.given && basename(root.folder) !== plan.town && !existsSync(join(root.folder, "mayor")));
   return elsewhere && basename(said) === plan.town;
+}
+
+/** The nearest folder upwards that holds a floor plan, or is the root of a Gas Town; null: none does. */
+function nearestRoot(cwd: string): string | null {
+  for (let folder = cwd; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, "floorplan.yaml")) || existsSync(join(folder, "mayor", "town.json"))) return folder;
+    if (folder === dirname(folder)) return null;
+  }
 }
 
 function isInside(path: string, folder: string): boolean {

@@ -67,7 +67,15 @@ export class OldNames {
         );
         continue;
       }
-      await this.#rename(found, declared, former, actor.name);
+      try {
+        await this.#rename(found, declared, former, actor.name);
+      } catch (error) {
+        if (!(error instanceof BosunError)) throw error;
+        told.push(
+          warning(`${declared.name} stays: ${error.body.what}`, "it goes on under its new name", error.body.why ?? ""),
+        );
+        continue;
+      }
       told.push({
         ...warning(`${declared.name} is called ${former} again`, "none", `bosun doctor --fix ${former}`),
         level: "ok",

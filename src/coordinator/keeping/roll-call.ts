@@ -240,6 +240,17 @@ export class RollCall {
         fix: "--id ANOTHER-ID",
       });
     }
+    const running = town.world?.sessions.find(
+      ({ marks }) => marks?.town === town.name.name && marks.id === namesake?.id,
+    );
+    if (running) {
+      throw new BosunError({
+        code: "CONFLICT",
+        what: `${namesake!.id} runs already, as ${running.name}`,
+        why: "a second one would end the first",
+        fix: `bosun adopt ${session.name} --id ANOTHER-ID`,
+      });
+    }
     const declared = namesake
       ? { session: namesake, file: town.plan!.file || null, entry: {} }
       : await this.#declare(session, input, actor, answers, found.class);

@@ -363,7 +363,11 @@ export class Watch {
       // What is left of the one before would run beside the next.
       const left = await this.#town.tmux.reap(sessions.map((session) => session.id));
       if (left > 0) this.#town.log.warn({ processes: left }, "what was left of sessions that are gone is ended");
-      ({ failed } = await this.#reconcile.up({ sessions: sessions.map((session) => session.id) }, COORDINATOR, null));
+      ({ failed } = await this.#reconcile.up(
+        { sessions: sessions.map((session) => session.id), stay: true },
+        COORDINATOR,
+        null,
+      ));
     } catch (error) {
       this.#town.log.error({ err: error }, "bringing sessions back failed");
       failed = sessions.map(({ name }) => ({

@@ -139,8 +139,8 @@ export class Carrying {
   #wait(recipient: string): void {
     const far = farOf(recipient);
     if (!far) return;
-    let route = this.#routes.get(far.town);
-    if (!route) this.#routes.set(far.town, (route = new Route()));
+    const route = this.#routes.get(far.town) ?? new Route();
+    this.#routes.set(far.town, route);
     route.recipients.add(recipient);
     this.#set(far.town, route, 0);
   }

@@ -17,6 +17,8 @@ export interface Remembered {
   id: string;
   wanted: "running" | "stopped" | null;
   epoch: number;
+  /** What it was called before its last renaming. */
+  former?: string | null;
 }
 
 export interface DiffOptions {
@@ -165,7 +167,9 @@ function forFound(
       needs: consent(found, declared, options, options.restart ? null : "--restart"),
     };
   }
-  const old = keepsOldName(plan, declared, found);
+  // Called back by somebody: it stays so until it is renamed by name.
+  const undone = declared.was.includes(found.name) && remembered.get(declared.id)?.former === declared.name;
+  const old = undone || keepsOldName(plan, declared, found);
   if (found.name !== declared.name && !old) {
     const taken = byName.has(declared.name);
     return {

@@ -256,6 +256,32 @@ describe("windows", () => {
     expect(plain("list-panes", "-a", "-F", "#{pane_pid}")).not.toContain(String(window.panes[0]!.pid));
   });
 
+  test("what two take over at once is one's alone, whole", async () => {
+    plain("new-session", "-d", "-s", "old", "sleep 3600");
+    const other = openTmux({ socket, town: "u", config: null });
+    try {
+      const [mine, theirs] = [sessionOf(await tmux.observe(), "old")!, sessionOf(await other.observe(), "old")!];
+      await tmux.mark(mine, { town: "t", id: "one", epoch: 3, shape: "0123456789abcdef" });
+      await expect(other.mark(theirs, { town: "u", id: "two", epoch: 9, shape: "fedcba9876543210" })).rejects.toThrow();
+      expect(sessionOf(await tmux.observe(), "old")).toMatchObject({
+        marks: { town: "t", id: "one", epoch: 3, shape: "0123456789abcdef" },
+        windows: [{ home: "one" }],
+      });
+    } finally {
+      await other.close();
+    }
+    // A mark that failed half-way holds nobody up.
+    plain("new-session", "-d", "-s", "half", "sleep 3600");
+    plain("set-option", "-t", "=half:", "@id", "stale");
+    await tmux.mark(sessionOf(await tmux.observe(), "half")!, {
+      town: "t",
+      id: "two",
+      epoch: 1,
+      shape: "0123456789abcdef",
+    });
+    expect(sessionOf(await tmux.observe(), "half")).toMatchObject({ marks: { town: "t", id: "two" } });
+  });
+
   test("a picture fits what is heard after it: no line is lost or there twice, however much is written meanwhile", async () => {
     await tmux.start([
       birth("one", {

@@ -153,7 +153,7 @@ function folderOf(base: string): string {
 }
 
 /** Paths of Unix sockets that somebody listens on, as Linux lists them; null elsewhere. */
-function listeningPaths(): Set<string> | null {
+export function listeningPaths(): Set<string> | null {
   try {
     const lines = readFileSync("/proc/net/unix", "utf8").split("\n");
     return new Set(lines.flatMap((line) => /^\S+ \S+ \S+ 00010000 \S+ \S+ +\d+ (\/.*)$/.exec(line)?.slice(1, 2) ?? []));

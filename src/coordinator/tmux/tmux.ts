@@ -242,12 +242,15 @@ class Driver implements Tmux {
     const here = target("session", session.id);
     const marks = Object.entries({
       "@town": town,
-      "@id": id,
       "@epoch": String(epoch),
       "@shape": shape,
       ...(this.#coordinator === null ? {} : { "@coordinator": this.#coordinator }),
     });
     await this.#ask([
+      // What another town has marked meanwhile is its own: `-o` refuses, and nothing of the list is done. An `@id` without a town is of
+      // a list that failed half-way.
+      ["if-shell", "-F", "-t", here, "#{@town}", "", `set-option -u -t "${here}" @id`],
+      ["set-option", "-o", "-t", here, "@id", id],
       ...session.windows.flatMap((window, w): Command[] => [
         // A window that hangs in another session too stays that one's.
         ...(window.linked > 1 ? [] : [["set-option", "-w", "-t", target("window", window.id), "@home", id]]),
@@ -277,7 +280,7 @@ class Driver implements Tmux {
     const pictures = await this.#take(wanted, this.#client && this.#ownWindow);
     if (pictures !== null) return pictures;
     // One that is gone ends the whole list: then each is asked for alone.
-    const each = await Promise.all(wanted.map((one) => this.#take([one], null)));
+    const each = await Promise.all(wanted.map((one) => this.#take([one], this.#client && this.#ownWindow)));
     return new Map(each.flatMap((found) => [...(found ?? [])]));
   }
 
@@ -295,7 +298,7 @@ class Driver implements Tmux {
     };
     if (own) this.#renamed.set(mark, onTaken);
     try {
-      const rename: Command[] = own ? [["rename-window", "-t", own, mark]] : [];
+      const rename: Command[] = own ? [["rename-window", "-t", `=${this.#control}:${own}`, mark]] : [];
       const text = await this.#fork([...pictureCommands(wanted, mark), ...rename]);
       if (own) await Promise.race([told.promise, setTimeoutPromise(TOLD_WITHIN_MS, null, { ref: false })]);
       // The client has gone, or there was none: then nothing is heard anyway.
@@ -468,6 +471,7 @@ class Driver implements Tmux {
     this.#released = true;
     this.#stopPulse();
     this.#client = null;
+    this.#ownWindow = null;
     this.#server = null;
     this.#exitEmptyWas = null;
     this.#heard.clear();
@@ -609,7 +613,8 @@ class Driver implements Tmux {
     for (const line of lines ?? []) {
       const [id = "", name] = line.split("\t");
       if (!/^@\d+$/.test(id)) continue;
-      if (name!.startsWith(OWN_WINDOW)) {
+      // Before, it was called otherwise.
+      if (name!.startsWith(OWN_WINDOW) || name === "bosun") {
         this.#ownWindow = id as WindowId;
         continue;
       }
@@ -628,6 +633,7 @@ class Driver implements Tmux {
   #gone(client: ControlClient, because: string): void {
     if (this.#client !== client) return;
     this.#client = null;
+    this.#ownWindow = null;
     this.#stopPulse();
     const nowMs = performance.now();
     this.#failures = [...this.#failures.filter((at) => nowMs - at < BREAKER.withinMs), nowMs];

@@ -166,7 +166,7 @@ export class Jobs {
       run: async () => {
         const now = statuses(this.#bench.town).find((each) => each.id === session.id);
         if (now?.state === "running" || now?.state === "degraded") return { exit: -1, said: "it still runs" };
-        const { failed } = await this.#reconcile.up({ sessions: [session.id] }, COORDINATOR, null);
+        const { failed } = await this.#reconcile.up({ sessions: [session.id], stay: true }, COORDINATOR, null);
         return failed.length > 0 ? { exit: 1, said: failed[0]!.error } : { exit: 0, said: "started" };
       },
       close() {},

@@ -15,6 +15,7 @@ import { StringDecoder } from "node:string_decoder";
 import type { PlanJob } from "../../../protocol/plan.ts";
 import type { Display } from "../../displays.ts";
 import { linesOf, writtenOf } from "../../screens/lines.ts";
+import type { Picture } from "../../tmux/port.ts";
 import type { Bench, Work } from "./work.ts";
 
 /** Lines of scrollback that are looked through for those nobody recorded, after a time away. */
@@ -91,7 +92,14 @@ export function record(job: PlanJob, { town, displays }: Bench, say: (line: stri
       taken = early?.length ?? 0;
     };
     const wanted = { pane: display.pane, above: HISTORY_LINES, onTaken };
-    const picture = (await town.tmux.pictures([wanted])).get(display.pane);
+    let picture: Picture | undefined;
+    try {
+      picture = (await town.tmux.pictures([wanted])).get(display.pane);
+    } catch (error) {
+      // The next look begins anew.
+      detach();
+      throw error;
+    }
     const stood = picture ? writtenOf(picture) : "";
     const complete = stood.lastIndexOf("\n") + 1;
     waiting.push(...missing(tailOf(file), linesOf(Buffer.from(stood.slice(0, complete)))));

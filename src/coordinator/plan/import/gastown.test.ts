@@ -23,8 +23,8 @@ function townWith(parts: Record<string, string | object | null> = {}, base = SMA
   return root;
 }
 
-function imported(root: string, env: Record<string, string> = {}): Imported {
-  return importGastown(root, { env: { TMUX_TMPDIR: root, ...env }, uid: 1000 });
+function imported(root: string, env: Record<string, string> = {}, listening: string[] = []): Imported {
+  return importGastown(root, { env: { TMUX_TMPDIR: root, ...env }, uid: 1000, listening: new Set(listening) });
 }
 
 /** Throws when the plan has a mistake. */
@@ -240,15 +240,19 @@ test("what names a rig's origin is told without the password in it", () => {
   expect(imported(root).yaml).not.toContain("gho_123");
 });
 
-test("the town's own tmux server is named where it is there", () => {
+test("the town's own tmux server is named where it runs", () => {
   const root = townWith();
   expect(planOf(root).tmux.socket).toBe("default");
   const own = basename(root)
     .toLowerCase()
     .replace(/[^a-z0-9-]+/g, "-");
   mkdirSync(join(root, "tmux-1000"));
-  writeFileSync(join(root, "tmux-1000", own), "");
-  expect(planOf(root).tmux.socket).toBe(own);
+  const path = join(root, "tmux-1000", own);
+  writeFileSync(path, "");
+  // Of a server that has ended: the town is not there.
+  expect(planOf(root).tmux.socket).toBe("default");
+  expect(parse(imported(root, {}, [path]).yaml).tmux).toEqual({ socket: own });
+  expect(parse(imported(root, { GT_TMUX_SOCKET: "default" }, [path]).yaml).tmux).toBeUndefined();
   expect(parse(imported(root, { GT_TMUX_SOCKET: "mine" }).yaml).tmux).toEqual({ socket: "mine" });
 });
 

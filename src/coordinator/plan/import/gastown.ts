@@ -61,6 +61,8 @@ const WORKERS = { crew: "crew", polecat: "polecats" };
 export interface Surroundings {
   env: Record<string, string | undefined>;
   uid: number;
+  /** Paths of sockets that somebody listens on; null where that cannot be told. */
+  listening: ReadonlySet<string> | null;
 }
 
 /**
@@ -130,9 +132,11 @@ function rootAt(given: string): string {
   return root;
 }
 
-/** The tmux server the town uses, where it can be told: one named by the environment, or one of its own that is there. */
-function socketOf(root: string, { env, uid }: Surroundings): string | null {
+/** The tmux server the town uses, where it can be told: one named by the environment, or one of its own that runs. */
+function socketOf(root: string, around: Surroundings): string | null {
+  const { env, uid } = around;
   const given = env.GT_TMUX_SOCKET;
+  if (given === "default") return null;
   if (given && !["default", "auto"].includes(given) && /^[A-Za-z0-9_][A-Za-z0-9_-]*$/.test(given)) return given;
   const plain =
     basename(root)
@@ -141,7 +145,9 @@ function socketOf(root: string, { env, uid }: Surroundings): string | null {
       .replace(/^-+|-+$/g, "") || "default";
   const own = `${plain}-${createHash("sha256").update(root).digest("hex").slice(0, 6)}`;
   const folder = join(env.TMUX_TMPDIR || "/tmp", `tmux-${uid}`);
-  return [own, plain].find((name) => name !== "default" && existsSync(join(folder, name))) ?? null;
+  // Sockets of servers that have ended stay behind.
+  const runs = (path: string): boolean => existsSync(path) && (around.listening?.has(path) ?? true);
+  return [own, plain].find((name) => name !== "default" && runs(join(folder, name))) ?? null;
 }
 
 function nextSteps(root: string): { run: string; why: string }[] {

@@ -17,7 +17,7 @@ import {
   keepsOldName,
   type PlannedStep,
   type Remembered,
-  startWaves,
+  stopWaves,
 } from "./plan/diff.ts";
 import { sessionsOfGroup } from "./plan/members.ts";
 import { withoutOpened } from "./plan/opened.ts";
@@ -361,7 +361,7 @@ export class Reconcile {
       (session) => session.marks?.town === town.name.name && (wanted === null || wanted.has(session.marks.id)),
     );
     const declared = new Map((town.plan?.sessions ?? []).map((session) => [session.id, session]));
-    const order = startWaves(town.plan?.sessions ?? [])
+    const order = stopWaves(town.plan?.sessions ?? [])
       .flat()
       .map((session) => session.id);
     const steps = found
@@ -387,8 +387,8 @@ export class Reconcile {
           panes: [],
         };
       })
-      // What others stand on goes last.
-      .toSorted((a, b) => order.indexOf(b.session) - order.indexOf(a.session));
+      // As they end: what others stand on goes last.
+      .toSorted((a, b) => order.indexOf(a.session) - order.indexOf(b.session));
     const todo = steps.filter((step) => step.needs === null);
     const held = steps.filter((step) => step.needs !== null).map(publicStep);
     if (input.dryRun) return { town: town.name.name, stopped: [], held, failed: [], steps: todo.map(publicStep) };

@@ -93,6 +93,7 @@ export class Displays {
   readonly #files: Ticker;
   #pictures: Promise<Map<PaneId, Picture>> | null = null;
   #pictured: WantedPicture[] = [];
+  #turns: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(
@@ -210,10 +211,18 @@ export class Displays {
     }
   }
 
+  /** Making a screen takes a millisecond: hundreds that come at once are made one by one, and others are answered in between. */
+  #turn(): Promise<void> {
+    this.#turns = this.#turns.then(() => new Promise((next) => setImmediate(next)));
+    return this.#turns;
+  }
+
   async #begin(session: PlanSession, epoch: number, window: TmuxWindow, pane: TmuxPane): Promise<void> {
     this.#displays.set(pane.id, null);
     try {
-      const made = new (await this.#load())(pane.columns, pane.rows);
+      const Made = await this.#load();
+      await this.#turn();
+      const made = new Made(pane.columns, pane.rows);
       const own = this.profileOf(session, pane.slot);
       const generic = this.profiles.get(GENERIC);
       const slot = pane.slot!;

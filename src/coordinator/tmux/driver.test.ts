@@ -256,6 +256,40 @@ describe("windows", () => {
     expect(plain("list-panes", "-a", "-F", "#{pane_pid}")).not.toContain(String(window.panes[0]!.pid));
   });
 
+  test("two hundred pictures at once, each of its own pane, with the colours that go on from what has scrolled off", async () => {
+    await tmux.start(
+      Array.from({ length: 50 }, (_, n) =>
+        birth(`many-${n}`, {
+          panes: Array.from({ length: 4 }, (_each, p) => ({
+            argv: ["sh", "-c", `printf '\\033[1;31m'; seq 1 40; printf 'end-${n}-${p}'; exec sleep 999`],
+          })),
+        }),
+      ),
+    );
+    const world = await tmux.observe();
+    const panes = world!.sessions.flatMap((session) =>
+      session.windows[0]!.panes.map((pane, p) => ({
+        pane: pane.id,
+        says: `end-${session.name.slice("many-".length)}-${p}`,
+      })),
+    );
+    expect(panes).toHaveLength(200);
+    await until(() => plain("capture-pane", "-p", "-t", panes[199]!.pane).includes("end-"), "the last to have written");
+    const before = tmux.roundTrips;
+    const pictures = await tmux.pictures(panes.map(({ pane }) => ({ pane, above: 1_000 })));
+    expect(tmux.roundTrips).toBe(before);
+    for (const { pane, says } of panes) {
+      const { lines, above, cursor } = pictures.get(pane)!;
+      expect(lines[cursor.y]).toContain(says);
+      expect(above[0]).toBe("1");
+      expect(lines[0]).toMatch(/^(?:\x1b\[1m\x1b\[31m|\x1b\[1;31m)/);
+    }
+    // With one of them gone, all others are there.
+    plain("kill-pane", "-t", panes[7]!.pane);
+    const left = await tmux.pictures(panes.map(({ pane }) => ({ pane, above: 0 })));
+    expect(left.size).toBe(199);
+  }, 60_000);
+
   test("what two take over at once is one's alone, whole", async () => {
     plain("new-session", "-d", "-s", "old", "sleep 3600");
     const other = openTmux({ socket, town: "u", config: null });

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync } from "node:fs";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { forkTmux } from "./fork.ts";
 
-/** Sockets of servers that have ended stay behind, in hundreds; where the kernel does not list the living, each is tried so long. */
+/** Where the kernel does not list the living, each socket is tried so long. */
 const ANSWER_WITHIN_MS = 200;
 
 /** A server that does not list its sessions within this is hung, and is told as such. */
@@ -132,15 +132,11 @@ async function living(environment: NodeJS.ProcessEnv): Promise<{ socket: string;
   const listening = listeningPaths();
   const found: { socket: string; flags: string[] }[] = [];
   for (const folder of new Set([ownFolder, folderOf("/tmp")])) {
-    let names: string[];
-    try {
-      names = readdirSync(folder);
-    } catch {
-      // No server of this user ever ran there.
-      continue;
-    }
-    const there = names.map((name) => join(folder, name)).filter((path) => listening?.has(path) ?? true);
-    for (const path of listening ? there : await answering(there)) {
+    // Sockets of servers that have ended stay behind, in hundreds: where the kernel lists the living, the folder is not read.
+    const there = listening
+      ? [...listening].filter((path) => dirname(path) === folder)
+      : await answering(socketsIn(folder));
+    for (const path of there) {
       const name = path.slice(folder.length + 1);
       found.push(folder === ownFolder ? { socket: name, flags: ["-L", name] } : { socket: path, flags: ["-S", path] });
     }
@@ -148,8 +144,23 @@ async function living(environment: NodeJS.ProcessEnv): Promise<{ socket: string;
   return found;
 }
 
+function socketsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).map((name) => join(folder, name));
+  } catch {
+    // No server of this user ever ran there.
+    return [];
+  }
+}
+
+/** As tmux binds it: without symbolic links. */
 function folderOf(base: string): string {
-  return join(base, `tmux-${process.getuid!()}`);
+  const folder = `tmux-${process.getuid!()}`;
+  try {
+    return join(realpathSync(base), folder);
+  } catch {
+    return join(base, folder);
+  }
 }
 
 /** Paths of Unix sockets that somebody listens on, as Linux lists them; null elsewhere. */

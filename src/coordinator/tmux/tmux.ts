@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { setTimeout as setTimeoutPromise } from "node:timers/promises";
 import { BosunError } from "../../protocol/error.ts";
 import { birthCommands, keptLayouts, paneWords } from "./births.ts";
@@ -6,7 +6,7 @@ import { ControlClient, TmuxRefusal, unreachable } from "./control-client.ts";
 import { cleanEnvironment } from "./environment.ts";
 import { forkTmux, LEAVING } from "./fork.ts";
 import { listing, worldOf } from "./listing.ts";
-import { pictureCommands, picturesOf } from "./pictures.ts";
+import { pictureCommands, picturesOf, portionsOf } from "./pictures.ts";
 import type {
   Born,
   PaneBirth,
@@ -109,6 +109,11 @@ const TOLD_WITHIN_MS = 2_000;
 
 /** A server that does not end our control session within this hangs. */
 const LEFT_WITHIN_MS = 2_000;
+
+/** A word that no program can have written, and the name of our window for a moment; short, as it stands in each command. */
+function newMark(): string {
+  return `${OWN_WINDOW}-${randomBytes(9).toString("base64url")}`;
+}
 
 class Driver implements Tmux {
   socketFlags: readonly string[];
@@ -277,10 +282,16 @@ class Driver implements Tmux {
   }
 
   async pictures(wanted: readonly WantedPicture[]): Promise<Map<PaneId, Picture>> {
-    const pictures = await this.#take(wanted, this.#client && this.#ownWindow);
-    if (pictures !== null) return pictures;
-    // One that is gone ends the whole list: then each is asked for alone.
-    const each = await Promise.all(wanted.map((one) => this.#take([one], this.#client && this.#ownWindow)));
+    const taken = await Promise.all(portionsOf(wanted, newMark()).map((portion) => this.#takeAll(portion)));
+    return new Map(taken.flatMap((found) => [...found]));
+  }
+
+  /** One that is gone ends the whole list: then each is asked for alone. */
+  async #takeAll(wanted: readonly WantedPicture[]): Promise<Map<PaneId, Picture>> {
+    const own = this.#client && this.#ownWindow;
+    const pictures = await this.#take(wanted, own);
+    if (pictures !== null || wanted.length === 1) return pictures ?? new Map();
+    const each = await Promise.all(wanted.map((one) => this.#take([one], own)));
     return new Map(each.flatMap((found) => [...(found ?? [])]));
   }
 
@@ -289,7 +300,7 @@ class Driver implements Tmux {
    * which tmux tells the client behind all output that the pictures hold, and before any that they do not.
    */
   async #take(wanted: readonly WantedPicture[], own: WindowId | null): Promise<Map<PaneId, Picture> | null> {
-    const mark = `${OWN_WINDOW}-${randomUUID()}`;
+    const mark = newMark();
     const told = Promise.withResolvers<void>();
     const onTaken = (): void => {
       this.#renamed.delete(mark);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { TownUnderTest } from "./town-under-test.ts";
 
-const ROUNDS = Number(process.env["CROSSED_ROUNDS"] ?? 25);
+const ROUNDS = Number(process.env["CROSSED_ROUNDS"] ?? 100);
 
 /** What one `up` and one `down` at the same time may take on a busy machine. */
 const ROUND_MS = 10_000;

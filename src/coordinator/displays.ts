@@ -194,21 +194,24 @@ export class Displays {
     for (const [pane, place] of found) {
       const display = this.#displays.get(pane);
       if (display === undefined) void this.#begin(place.session, place.epoch, place.window, place.pane);
-      else if (display) {
-        display.screen.resize(place.pane.columns, place.pane.rows);
-        if (place.pane.pid !== display.pid) {
-          // Another process has taken its place: what the one before said is over.
-          display.pid = place.pane.pid;
-          display.files.pid = place.pane.pid;
-          display.filed = null;
-          display.hook = null;
-        }
-        const exit = place.pane.dead ? (place.pane.exit ?? "ended") : null;
-        if (exit === display.exit) continue;
-        display.exit = exit;
-        this.#judge(display);
-      }
+      else if (display && this.#follow(display, place.pane)) this.#judge(display);
     }
+  }
+
+  /** What tmux says of its pane now. True: its end, or that it lives again, is news. */
+  #follow(display: Display, pane: TmuxPane): boolean {
+    display.screen.resize(pane.columns, pane.rows);
+    if (pane.pid !== display.pid) {
+      // Another process has taken its place: what the one before said is over.
+      display.pid = pane.pid;
+      display.files.pid = pane.pid;
+      display.filed = null;
+      display.hook = null;
+    }
+    const exit = pane.dead ? (pane.exit ?? "ended") : null;
+    if (exit === display.exit) return false;
+    display.exit = exit;
+    return true;
   }
 
   /** Making a screen takes a millisecond: hundreds that come at once are made one by one, and others are answered in between. */
@@ -259,6 +262,11 @@ export class Displays {
         return;
       }
       this.#displays.set(pane.id, display);
+      // It may have ended while it was made.
+      const now = this.#town.world?.sessions
+        .flatMap((each) => each.windows.flatMap((one) => one.panes))
+        .find((each) => each.id === pane.id);
+      if (now) this.#follow(display, now);
       if (display.files.any) this.#files.set(true);
       this.#changed(display);
       this.#judge(display);

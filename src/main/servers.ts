@@ -13,12 +13,14 @@ export async function sessionsByMarks(towns: readonly { town: string; socket: st
   return { byTown, silent: marked.silent };
 }
 
+/** The plan is not here; a name of the common scheme says whose it is too. */
+const SCHEME = schemeOf("gastown");
+
 /** As `status` tells a session, as far as tmux can: who it is, whether it runs. */
 function shown(session: ReturnType<typeof sessionsOfTown>[number]) {
   const { id, name, town, socket, panes, attached, createdAtS, tmuxId } = session;
   const dead = panes.filter((pane) => pane.dead).length;
-  // The plan is not here; a name of the common scheme says it too.
-  const identity = parseName(schemeOf("gastown"), name);
+  const identity = parseName(SCHEME, name);
   return {
     ...{ id: id || name, name, label: name, town, tmux_id: tmuxId, tmux_socket: socket },
     state: dead === panes.length ? ("exited" as const) : dead > 0 ? ("degraded" as const) : ("running" as const),

@@ -364,7 +364,7 @@ export function findClashes(entries: { name: string; label: string }[]): { name:
 }
 
 const GASTOWN = schemeOf("gastown");
-const TOWN_ROLES = ["mayor", "deacon", "boot", "overseer"];
+const TOWN_ROLES = Object.keys(GASTOWN.templates).filter((role) => GASTOWN.templates[role] === `hq-<town>-${role}`);
 
 /** `hq-<town>-mayor`. Throws BAD_NAME for a town that cannot be in a name; so do the next two. */
 export function mayorSessionName(town: string): string {

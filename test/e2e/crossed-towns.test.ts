@@ -16,35 +16,23 @@ const NAMES: Record<string, string[]> = {
 const QUIET = "gt1";
 const QUIET_NAMES = ["gt-gt11-witness", "hq-gt1-deacon", "hq-gt1-mayor"];
 
+const plan = (rigs: string, more = ""): string => `version: 1
+names: gastown
+defaults: { restart: always }
+sessions:
+  mayor: { role: mayor, run: exec sleep 900 }
+  deacon: { role: deacon, run: exec sleep 900 }
+${more}rigs:
+  ${rigs}
+`;
+const WITNESS = "witness: { role: witness, run: exec sleep 900 }";
 const PLANS: Record<string, string> = {
-  gt11: `version: 1
-names: gastown
-defaults: { restart: always }
-sessions:
-  mayor: { role: mayor, run: exec sleep 900 }
-  deacon: { role: deacon, run: exec sleep 900 }
-  boot: { role: boot, run: exec sleep 900, after: [deacon] }
-rigs:
-  beads: { sessions: { witness: { role: witness, run: exec sleep 900 }, refinery: { role: refinery, run: exec sleep 900 } } }
-`,
-  gt12: `version: 1
-names: gastown
-defaults: { restart: always }
-sessions:
-  mayor: { role: mayor, run: exec sleep 900 }
-  deacon: { role: deacon, run: exec sleep 900 }
-rigs:
-  newrig: { sessions: { witness: { role: witness, run: exec sleep 900 } } }
-`,
-  [QUIET]: `version: 1
-names: gastown
-defaults: { restart: always }
-sessions:
-  mayor: { role: mayor, run: exec sleep 900 }
-  deacon: { role: deacon, run: exec sleep 900 }
-rigs:
-  gt11: { sessions: { witness: { role: witness, run: exec sleep 900 } } }
-`,
+  gt11: plan(
+    `beads: { sessions: { ${WITNESS}, refinery: { role: refinery, run: exec sleep 900 } } }`,
+    "  boot: { role: boot, run: exec sleep 900, after: [deacon] }\n",
+  ),
+  gt12: plan(`newrig: { sessions: { ${WITNESS} } }`),
+  [QUIET]: plan(`gt11: { sessions: { ${WITNESS} } }`),
 };
 
 let machine: TownUnderTest;
@@ -88,9 +76,9 @@ test(
   async () => {
     machine = new TownUnderTest(undefined, { town: "" });
     machine.env.TMUX_TMPDIR = machine.folder;
-    for (const [name, plan] of Object.entries(PLANS)) {
+    for (const [name, text] of Object.entries(PLANS)) {
       mkdirSync(join(machine.folder, name));
-      writeFileSync(join(machine.folder, name, "floorplan.yaml"), plan);
+      writeFileSync(join(machine.folder, name, "floorplan.yaml"), text);
     }
     await done(QUIET, "up");
     // Both coordinators are connected before the first crossing.

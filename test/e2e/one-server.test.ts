@@ -6,8 +6,9 @@ import { type Ran, TownUnderTest, until } from "./town-under-test.ts";
 
 const open: { town: TownUnderTest; sockets: Set<string> }[] = [];
 afterEach(async () => {
+  // All of them before the first folder goes: one may keep its state in another's.
+  for (const { town } of open) await town.run(["stop"], { env: { BOSUN_TMUX_SOCKET: undefined } });
   for (const { town, sockets } of open.splice(0)) {
-    await town.run(["stop"], { env: { BOSUN_TMUX_SOCKET: undefined } });
     for (const socket of sockets) ended(town, socket);
     await town.close();
   }

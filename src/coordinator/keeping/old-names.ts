@@ -72,7 +72,11 @@ export class OldNames {
       } catch (error) {
         if (!(error instanceof BosunError)) throw error;
         told.push(
-          warning(`${declared.name} stays: ${error.body.what}`, "it goes on under its new name", error.body.why ?? ""),
+          warning(
+            `${declared.name} stays: ${error.body.what}${error.body.why ? ` (${error.body.why})` : ""}`,
+            "it goes on under its new name",
+            `bosun attach ${declared.name}   is how to reach it`,
+          ),
         );
         continue;
       }

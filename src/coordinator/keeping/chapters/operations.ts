@@ -346,11 +346,11 @@ export class ChapterOperations {
     };
   }
 
-  /** What is new and permanent goes into shared memory: one fact each, said once. */
   #asItIsNow({ series, number }: ChapterRow) {
     return this.#accounts.shown(chapterRow(this.#town.ledger.views, series, number)!);
   }
 
+  /** What is new and permanent goes into shared memory: one fact each, said once. */
   #discoveries(row: ChapterRow, texts: readonly string[], actor: Actor): { events: Event[]; keys: string[] } {
     const keys = texts.map(
       (each) => `${row.series}/${row.number}/${createHash("sha256").update(each).digest("hex").slice(0, 8)}`,
